@@ -134,7 +134,7 @@ func TestBadLoginShell(t *testing.T) {
 		says []string
 		hint string
 	}{
-		{"exit 3\n", 1, []string{"ended with status 3", "~/.bash_profile line 1: exit 3"}, "[[ $- != *i* ]] || exit 3"},
+		{"exit 3\n", 1, []string{"ended with status 3", "~/.bash_profile line 1: exit 3"}, "[[ $- == *i* ]] || return"},
 		{"[[ -z $SLURM_JOB_ID ]] || exit 3\n", 5, []string{"ended with status 3"}, "[[ $- == *i* ]] || return"},
 		{"sleep 1000\n", 5, []string{"its login shell", "start-up files"}, "[[ $- == *i* ]] || return"},
 	} {

@@ -535,7 +535,7 @@ var ailmentsThere = []ailment{
 			put(t, rc, "echo your project has ended\nexit 3\n", 0o644)
 			return func() { write(t, rc, "[[ $- == *i* ]] || return\n"+readFile(t, rc)) }
 		}},
-	{name: "login-shell-ends", check: "shell", status: "failure", problem: "login-shell", says: []string{"ended with status 3", "~/.bash_profile line 1"}, fix: "[[ $- != *i* ]] || exit 3",
+	{name: "login-shell-ends", check: "shell", status: "failure", problem: "login-shell", says: []string{"ended with status 3", "~/.bash_profile line 1"}, fix: "[[ $- == *i* ]] || return",
 		harm: func(t *testing.T) func() {
 			profile := clusterHome(".bash_profile")
 			put(t, profile, "exit 3\n", 0o644)

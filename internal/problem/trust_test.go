@@ -29,6 +29,7 @@ func TestPasted(t *testing.T) {
 			"account, refused": {&slurm.RefusedError{Message: "Invalid account", Accounts: []string{word}}, "--account " + q, ""},
 			"account, never":   {&slurm.NeverStartsError{Reason: "InvalidAccount", Accounts: []string{word}}, "--account " + q, ""},
 			"account, doctor":  {&doctor.AccountError{Known: []string{word, "x"}}, "--account " + q, ""},
+			"start-up file":    {&slurm.LoginShellError{Line: &slurm.StartupLine{File: "~/.bash_profile", Line: "3", Text: word}}, quietShell, ": " + quietShell},
 			"cluster":          {&session.EndedError{ID: "abcdefgh", Cluster: word}, "", "cscs logs abcdefgh --cluster " + q},
 			"host":             {&site.SSHConfigError{Host: word, Message: "no"}, askSSH(word), ": " + askSSH(word)},
 		} {
