@@ -24,6 +24,15 @@ var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicense)([-.].*
 // checkLicences returns the licences of the module in dir. It returns an error if there is none, one that is not
 // allowed, or a text that is not known for the most part.
 func checkLicences(dir string) ([]string, error) {
+	found, err := readLicences(dir)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("no licence in %s", dir)
+	}
+	return found, err
+}
+
+// readLicences returns the licences of the files in dir, which may have none. Its errors are those of checkLicences.
+func readLicences(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -48,19 +57,19 @@ func checkLicences(dir string) ([]string, error) {
 			found = append(found, m.ID)
 		}
 	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("no licence in %s", dir)
-	}
 	slices.Sort(found)
 	return slices.Compact(found), nil
 }
 
-// TestLicences: each module whose code is in cscs, on any system, has an allowed licence.
+// TestLicences: each module whose code is in cscs, on a system for which cscs is built, has an allowed licence. So has
+// each of its directories with such code, and each directory above that.
 func TestLicences(t *testing.T) {
 	modules := map[string]string{} // path and version, directory
-	for _, system := range []string{"linux", "darwin", "windows"} {
-		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}} {{.Dir}}{{end}}{{end}}", "./cmd/cscs")
-		cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0", "GOPROXY=off")
+	below := map[string]bool{}     // directories in modules
+	for _, system := range []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64", "windows/arm64"} {
+		goos, goarch, _ := strings.Cut(system, "/")
+		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}@{{.Version}}\t{{.Dir}}\t{{$.Dir}}{{end}}{{end}}", "./cmd/cscs")
+		cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOPROXY=off")
 		var said bytes.Buffer
 		cmd.Stderr = &said
 		out, err := cmd.Output()
@@ -68,8 +77,13 @@ func TestLicences(t *testing.T) {
 			t.Fatalf("list the modules for %s: %v: %s; a module may be missing here: go mod download", system, err, said.String())
 		}
 		for line := range strings.Lines(string(out)) {
-			if name, dir, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-				modules[name] = dir
+			f := strings.Split(strings.TrimSpace(line), "\t")
+			if len(f) != 3 {
+				continue
+			}
+			modules[f[0]] = f[1]
+			for dir := f[2]; len(dir) > len(f[1]); dir = filepath.Dir(dir) {
+				below[dir] = true
 			}
 		}
 	}
@@ -82,6 +96,15 @@ func TestLicences(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		t.Logf("%s: %s", name, strings.Join(licences, ", "))
+	}
+	for dir := range below {
+		licences, err := readLicences(dir)
+		if err != nil {
+			t.Errorf("%s: %v", dir, err)
+		}
+		if len(licences) > 0 {
+			t.Logf("%s: %s", dir, strings.Join(licences, ", "))
+		}
 	}
 }
 
