@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -51,7 +52,12 @@ SOURCE_DATE_EPOCH, otherwise that of the commit from which cscs was built.`,
 	}
 }
 
-// pageDate returns the date of the pages: that of SOURCE_DATE_EPOCH, in seconds, otherwise of the commit.
+// pseudoVersion matches the version of a module at a commit without a tag, which has the commit's time
+// (https://go.dev/ref/mod#pseudo-versions).
+var pseudoVersion = regexp.MustCompile(`[-.](\d{14})-[0-9a-f]{12}(\+|$)`)
+
+// pageDate returns the date of the pages: that of SOURCE_DATE_EPOCH, in seconds, otherwise of the commit. A build by
+// go install knows the commit's time only from a pseudo-version.
 func pageDate(epoch string, info *debug.BuildInfo) (time.Time, error) {
 	if epoch != "" {
 		seconds, err := strconv.ParseInt(epoch, 10, 64)
@@ -66,10 +72,13 @@ func pageDate(epoch string, info *debug.BuildInfo) (time.Time, error) {
 				return time.Parse(time.RFC3339, s.Value)
 			}
 		}
+		if m := pseudoVersion.FindStringSubmatch(info.Main.Version); m != nil {
+			return time.Parse("20060102150405", m[1])
+		}
 	}
 	return time.Time{}, &problem.UsageError{
-		Message: "the man pages have no date: SOURCE_DATE_EPOCH is not set, and this build does not know its commit",
-		Hint:    "export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)",
+		Message: "the man pages have no date: SOURCE_DATE_EPOCH is not set, and this build does not know when its commit was made",
+		Hint:    "for the date of today: export SOURCE_DATE_EPOCH=$(date +%s)",
 	}
 }
 

@@ -114,6 +114,7 @@ func TestManPageSections(t *testing.T) {
 // TestPageDate checks that the date does not depend on the time of the build.
 func TestPageDate(t *testing.T) {
 	commit := &debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.time", Value: "2026-11-23T12:00:00Z"}}}
+	of := func(version string) *debug.BuildInfo { return &debug.BuildInfo{Main: debug.Module{Version: version}} }
 	for _, c := range []struct {
 		name, epoch string
 		info        *debug.BuildInfo
@@ -121,6 +122,9 @@ func TestPageDate(t *testing.T) {
 	}{
 		{"epoch", "1000000000", commit, "2001-09-09"},
 		{"commit", "", commit, "2026-11-23"},
+		{"go install of a commit", "", of("v0.0.0-20261123120000-0123456789ab"), "2026-11-23"},
+		{"go install of a commit after a tag", "", of("v1.2.4-0.20261123120000-0123456789ab"), "2026-11-23"},
+		{"go install of a tag", "", of("v1.2.3"), ""},
 		{"neither", "", &debug.BuildInfo{}, ""},
 		{"no build", "", nil, ""},
 		{"no number", "today", commit, ""},
