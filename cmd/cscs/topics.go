@@ -42,11 +42,15 @@ func printTopics(w io.Writer) {
 const keysText = `CSCS accepts ssh keys that it has signed. A signature is valid for 24 hours, and
 CSCS signs five keys a day. A command that finds no valid key offers to have it
 signed, so you seldom run cscs key sign yourself. Without a terminal, or with
---no-sign, it prints what to run instead.
+--no-sign, it prints what to run instead. If CSCS_API_KEY is set, it needs no
+terminal and asks no question.
 
 cscs uses the first of these keys that has a valid certificate: that of
---identity, that of config.toml, an IdentityFile of ~/.ssh/config,
-~/.ssh/cscs-key, a key in the ssh agent. It offers only this key to a host.
+--identity, that of config.toml, an IdentityFile that ~/.ssh/config sets for
+the host, ~/.ssh/cscs-key, an IdentityFile for every host (Host *), a key in the
+ssh agent, a key with a name that ssh tries by default (~/.ssh/id_ed25519). It
+offers only this key to a host. A key of the first three is used even if it has
+no certificate.
 
 A session that is ready goes on with an expired certificate. It needs a new one
 only to connect again, and uses that of the next cscs key sign.
@@ -118,6 +122,9 @@ reads ~/.ssh/config. A setting comes from the first of these that has it:
   4  ~/.ssh/config: host names, ports, users, keys and jump hosts
   5  what is built in
 
+The user and identity of a cluster also count for its jump hosts, but there only
+if ~/.ssh/config sets none.
+
 To see the result without connecting, add --dry-run to the command.
 
 An example of config.toml. The keys of a cluster and a recipe are the names of
@@ -141,7 +148,9 @@ flags, with _ for -:
 Files:
   ~/.config/cscs/config.toml      on Windows %AppData%\cscs\config.toml;
                                   $XDG_CONFIG_HOME and $CSCS_CONFIG change it
-  ~/.local/state/cscs             records of the sessions, and the servers' logs
+  ~/.local/state/cscs             records of sessions, and the servers' logs;
+                                  on Windows %LocalAppData%\cscs;
+                                  $XDG_STATE_HOME changes it
 
 Environment:
   CSCS_CONFIG                     this file instead of config.toml
