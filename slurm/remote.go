@@ -87,11 +87,16 @@ type call struct {
 	tap func(io.Writer) io.Writer
 }
 
-// RemoteError reports that the remote half could not do its work on the host. Its kinds are shell,
-// hang, inner, input, noslurm, slurm, home, nodir, exposed, gone, away, nonode, unknownnode,
-// nosshd, nojob, nologin, revoked and protocol.
+// errorKinds are the kinds of RemoteError: those that the remote half reports (cscs_die), and our own.
+var errorKinds = []string{"shell", "hang", "inner", "input", "noslurm", "slurm", "home", "nodir", "exposed", "gone", "away", "nonode", "unknownnode",
+	"nosshd", "nojob", "nologin", "revoked", "protocol"}
+
+// IsErrorKind reports whether kind is one of RemoteError's.
+func IsErrorKind(kind string) bool { return slices.Contains(errorKinds, kind) }
+
+// RemoteError reports that the remote half could not do its work on the host.
 type RemoteError struct {
-	Kind    string // one of the kinds above
+	Kind    string // one of errorKinds
 	Message string
 	Output  string       // what the login shell printed instead, if anything
 	Line    *StartupLine // of kind inner: the line that starts the other shell; nil: not found
@@ -246,7 +251,11 @@ func (c call) readLines(br *bufio.Reader) error {
 		}
 		l := parseLine(strings.TrimRight(s, "\n"))
 		if l.kind == "error" {
-			return &RemoteError{Kind: l.get("kind"), Message: l.get("message"), Path: cleanMessage(l.get("path"))}
+			e := &RemoteError{Kind: l.get("kind"), Message: l.get("message"), Path: cleanMessage(l.get("path"))}
+			if !IsErrorKind(e.Kind) { // it would become a part of a problem's ID, which users publish
+				e.Kind = "protocol"
+			}
+			return e
 		}
 		if err := l.checkFields(); err != nil {
 			return err

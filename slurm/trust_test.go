@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -126,6 +127,28 @@ func TestAnswers(t *testing.T) {
 	for _, line := range []string{"pending", "granted\tinfo=JobId=1", "alive\tjob=1\tstep=0", "alive\tnode=nid1\tstep=0", "listening\tport=1"} {
 		if err := follow(says(line)); !errors.As(err, new(*RemoteError)) {
 			t.Errorf("%q: %v", line, err)
+		}
+	}
+}
+
+// TestErrorKinds: an error has the kind that the host gives it only if that is one of the kinds. The remote half uses
+// no other.
+func TestErrorKinds(t *testing.T) {
+	t.Parallel()
+	used := regexp.MustCompile(`cscs_(?:die|check_home) ([a-z]+)`).FindAllStringSubmatch(script(), -1)
+	for _, m := range used {
+		if !IsErrorKind(m[1]) {
+			t.Errorf("%q is no kind", m[0])
+		}
+	}
+	if len(used) < 10 {
+		t.Errorf("found only %q", used)
+	}
+	for kind, want := range map[string]string{"nonode": "nonode", "gone": "gone", "alice": "protocol", "": "protocol", "NoNode": "protocol"} {
+		var got *RemoteError
+		_, err := Find(t.Context(), says("error\tkind="+kind+"\tmessage=it has no sshd"), "", "nid1")
+		if !errors.As(err, &got) || got.Kind != want || got.Message != "it has no sshd" {
+			t.Errorf("%q: %#v", kind, err)
 		}
 	}
 }
