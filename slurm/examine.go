@@ -33,7 +33,7 @@ type Examination struct {
 	Logins     int // of the user on that host
 	MostLogins int // the limit on Logins; 0: none is configured
 
-	Version    string // Slurm's version
+	Version    string // what squeue says: slurm 25.05.9
 	Silent     string // why slurmctld does not answer, in the words of Slurm's commands; "" if it does
 	Partitions []Partition
 	Jobs       []Found // the user's, with Job, State, Reason, Nodes, Partition; ID if its name is a session's
@@ -121,7 +121,7 @@ func (e *Examination) addLine(l line) {
 	case "logins":
 		e.Logins, e.MostLogins = int(l.getInt("now")), int(l.getInt("most"))
 	case "slurm":
-		e.Version = strings.TrimPrefix(strings.TrimPrefix(l.get("version"), "slurm-wlm "), "slurm ")
+		e.Version = l.get("version")
 	case "answered":
 		failed := l.get("code") != "0"
 		switch {

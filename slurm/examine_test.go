@@ -27,7 +27,7 @@ func TestExamine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Before != "" || e.Began <= 0 || e.Host == "" || e.Shell != "bash" || e.Home != f.Home || e.HomeError != "" || e.HomeUsed < 0 || e.Version != "25.05.9" || e.Silent != "" {
+	if e.Before != "" || e.Began <= 0 || e.Host == "" || e.Shell != "bash" || e.Home != f.Home || e.HomeError != "" || e.HomeUsed < 0 || e.Version != "slurm 25.05.9" || e.Silent != "" {
 		t.Errorf("got %+v", e)
 	}
 	if e.Now.Before(e.Asked) || e.Now.After(e.Answered) {

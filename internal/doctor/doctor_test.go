@@ -105,8 +105,29 @@ func newPatient(t *testing.T, env ...string) *patient {
 }
 
 // harmlessFacts are the words, numbers, versions and times that facts may consist of.
-var harmlessFacts = regexp.MustCompile(`\b(because|of|hosts|valid|for|identities|IdentitiesOnly|free|addresses|IPv4|IPv6|shell|other|bash|start|ahead|used|version|up|accounts|logins|jobs|sessions` +
-	`|the key's passphrase, which is not known|config|key|agent|names|tcp|ssh|host-key|auth|login|slurm|[0-9.]+(ms|µs|[hms0-9.]+)?)\b|[-:,% ]`)
+var harmlessFacts = regexp.MustCompile(`(because|of|hosts|valid|for|identities|IdentitiesOnly|free|addresses|IPv4|IPv6|shell|other|bash|start|ahead|used|version|up|accounts|logins|jobs|sessions` +
+	`|the key's passphrase, which is not known|config|key|agent|names|tcp|ssh|host-key|auth|login|slurm|\d{2}\.\d{2}(\.\d{1,2})?|-?(\d+h)?(\d+m)?\d+(\.\d+)?[mµ]?s|-?(\d+h)?\d+[hm]|\d+)(, |: | %| |$)`)
+
+// TestHarmlessFacts: no address and no name is taken for a harmless fact.
+func TestHarmlessFacts(t *testing.T) {
+	for _, facts := range []string{"version: 10.1.2.3", "version: 192.168.0.1", "up: ::1", "version: 2001:1:2:3", "shell: alice", "start: 10.1.2.3s", "shell: al-ice"} {
+		if harmlessFacts.ReplaceAllString(facts, "") == "" {
+			t.Errorf("%q is taken for harmless", facts)
+		}
+	}
+}
+
+// TestSlurmRelease: only a release of Slurm is published, whatever a site puts in place of its commands.
+func TestSlurmRelease(t *testing.T) {
+	for answer, want := range map[string]string{
+		"slurm 25.05.9": "25.05.9", "slurm-wlm 22.05.8": "22.05.8", "slurm 24.11 (cscs demo)": "24.11", "slurm 24.05.0-0rc1": "24.05.0-0rc1", "slurm 23.11.7-zebra": "23.11.7",
+		"10.1.2.3 slurm 25.05.9": "other", "10.10.10": "other", "slurm 10.10.2.3": "other", "slurm 192.168.0.1": "other", "slurm zebra": "other", "slurm 25.05.123": "other", "": "other",
+	} {
+		if got := slurmRelease(answer); got != want {
+			t.Errorf("%q: %q, want %q", answer, got, want)
+		}
+	}
+}
 
 // run looks at everything; it gives what each check says worst, and the error.
 func (p *patient) run(t *testing.T) (map[string]Result, error) {

@@ -112,8 +112,16 @@ func (v *diagnosis) checkHome(context.Context) []finding {
 	return found
 }
 
-// slurmVersion matches a release of Slurm, without what a site adds to it.
-var slurmVersion = regexp.MustCompile(`\d+(\.\d+)+`)
+// slurmVersion matches the answer of Slurm's commands to --version. Debian's package adds -wlm to the name.
+var slurmVersion = regexp.MustCompile(`^slurm(?:-wlm)? (\d{2}\.\d{2}(?:\.\d{1,2})?(?:-0?(?:rc|pre)\d)?)(?:[^.\d]|$)`)
+
+// slurmRelease returns the release in that answer, without what a site adds to it, or "other": a wrapper may say anything.
+func slurmRelease(answer string) string {
+	if m := slurmVersion.FindStringSubmatch(answer); m != nil {
+		return m[1]
+	}
+	return "other"
+}
 
 // checkSlurm checks whether Slurm is installed and answers.
 func (v *diagnosis) checkSlurm(context.Context) []finding {
@@ -126,7 +134,8 @@ func (v *diagnosis) checkSlurm(context.Context) []finding {
 	case v.examErr != nil:
 		return failureFinding(name, v.examErr)
 	}
-	return withFacts(okFinding(name, "Slurm "+e.Version), "version: %s", slurmVersion.FindString(e.Version))
+	version := strings.TrimPrefix(strings.TrimPrefix(e.Version, "slurm-wlm "), "slurm ")
+	return withFacts(okFinding(name, "Slurm "+version), "version: %s", slurmRelease(e.Version))
 }
 
 // checkPartitions checks whether a partition starts jobs.
