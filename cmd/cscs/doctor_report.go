@@ -71,21 +71,30 @@ func (d *deps) runDoctorReport(ctx context.Context, o *doctorFlags) error {
 	return worst
 }
 
-// addEnvironment adds what is not from the checks. It leaves out what cannot be read: the checks report it.
+// addEnvironment adds what is not from the checks.
 func (d *deps) addEnvironment(ctx context.Context, r *bugreport.Report) {
 	r.Version, r.System, r.SSH, r.Now = thisVersion(), bugreport.System(), bugreport.SSH(ctx), time.Now()
 	r.Env = setVariables(newRootCommand(d))
+	r.Settings.Err, r.SSHConfig.Err = errUnknownFile, errUnknownFile
 	if path, err := site.ConfigPath(); err == nil {
-		r.Settings, _, _ = regular.Read(path)
+		r.Settings = readForReport(path)
 	}
-	if c, err := d.loadSites(); err == nil {
+	if c, err := d.loadSites(); err == nil { // config.toml may name the file
 		if path, err := c.SSHConfigPath(); err == nil {
-			r.SSHConfig, _, _ = regular.Read(path)
+			r.SSHConfig = readForReport(path)
 		}
 	}
 	if state, err := paths.StateDir(); err == nil {
 		r.Ended = registry.Open(state).Ended(r.Now)
 	}
+}
+
+// errUnknownFile is for a file whose path cannot be found out.
+var errUnknownFile = errors.New("its path is unknown")
+
+func readForReport(path string) bugreport.File {
+	data, _, err := regular.Read(path)
+	return bugreport.File{Data: data, Err: err}
 }
 
 // otherVariables are the environment variables besides those of the flags that cscs, or a program that it starts, uses.

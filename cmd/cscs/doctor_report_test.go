@@ -79,8 +79,8 @@ func TestReportHasNoSecret(t *testing.T) {
 		want         []string
 	}{
 		{"to standard output", "good.toml", []string{"doctor", "--report"},
-			[]string{"route to cluster-1:", "clusters.cluster-1.account", "recipes.recipe-1.command", "identityfile 1", "others 1", "CSCS_ACCOUNT", "queue-timeout", "connection-refused"}},
-		{"bad configuration", "config.toml", []string{"doctor", "--report", "-c", "okapi"}, []string{"unknown keys: 1", "site.ConfigError"}},
+			[]string{"route to cluster-1:", "clusters.cluster-1.account", "recipes.recipe-1.command", "identityfile 1", "others 1", "CSCS_ACCOUNT", "queue-timeout", "connection-refused", "ssh config: host 2"}},
+		{"bad configuration", "config.toml", []string{"doctor", "--report", "-c", "okapi"}, []string{"unknown keys: 1", "site.ConfigError", "ssh config: not read"}},
 		{"to a file", "good.toml", []string{"doctor", "--report", filepath.Join(dir, "out.txt"), "--identity", filepath.Join(dir, "zebra-key")}, []string{"key-missing"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

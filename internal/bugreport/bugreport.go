@@ -7,7 +7,9 @@
 package bugreport
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,11 +28,17 @@ type Report struct {
 	SSH       string // the version of the ssh program
 	Cluster   string // whose route the checks followed
 	Results   []doctor.Result
-	Settings  []byte   // config.toml; nil: there is none
-	SSHConfig []byte   // the user's configuration of ssh; nil: there is none
+	Settings  File     // config.toml
+	SSHConfig File     // the user's configuration of ssh
 	Env       []string // the names of the environment variables that are set, of those that cscs uses
 	Ended     []registry.Ended
 	Now       time.Time
+}
+
+// A File is what is known of a configuration file.
+type File struct {
+	Data []byte
+	Err  error // why Data is missing
 }
 
 // Text returns the report as plain text.
@@ -50,8 +58,8 @@ func (r Report) Text() string {
 	for line := range strings.Lines(table) {
 		b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
-	b.WriteString("\nconfig.toml: " + describeSettings(r.Settings, m))
-	b.WriteString("\nssh config: " + listOr(site.SSHShape(r.SSHConfig), "nothing is set"))
+	b.WriteString("\nconfig.toml: " + describeFile(r.Settings, func(data []byte) string { return describeSettings(data, m) }))
+	b.WriteString("\nssh config: " + describeFile(r.SSHConfig, func(data []byte) string { return listOr(site.SSHShape(data), "nothing is set") }))
 	b.WriteString("\nenvironment: " + listOr(r.Env, "nothing is set"))
 	b.WriteString("\nended sessions, the latest last:")
 	if len(r.Ended) == 0 {
@@ -92,10 +100,18 @@ func problemID(id string) string {
 	return "other"
 }
 
-func describeSettings(data []byte, m *mask) string {
-	if data == nil {
+// describeFile describes the content of a file, or says why it is missing.
+func describeFile(f File, describe func([]byte) string) string {
+	switch {
+	case errors.Is(f.Err, fs.ErrNotExist):
 		return "there is none"
+	case f.Err != nil:
+		return "not read"
 	}
+	return describe(f.Data)
+}
+
+func describeSettings(data []byte, m *mask) string {
 	shape, err := site.Shape(data, m.label)
 	if err != nil {
 		return "it is no valid TOML"

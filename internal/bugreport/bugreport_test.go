@@ -33,8 +33,8 @@ func planted() Report {
 				Err: &chain.DialError{Hop: "zebra", Addr: "zebra:22", Phase: chain.PhaseConnect, Said: "zebra", Err: fmt.Errorf("dial zebra: %w", dns)}},
 			{Check: "files", Status: doctor.Warning, Host: "daint", Seen: "zebra", Problem: "Zebra said", Err: errors.Join(errors.New("zebra"), errno)},
 		},
-		Settings:  []byte("default_cluster = 'zebra'\nzebra = 1\n[clusters.zebracluster]\naccount = 'zebra'\nzebra = 'zebra'\n[clusters.daint]\nenv = {ZEBRA = 'zebra'}\n[recipes.zebra]\ncommand = ['zebra']\n[hosts.ela]\nuser = 'zebra'\n"),
-		SSHConfig: []byte("# zebra\nHost zebra\n  User zebra\nZebra zebra\nHost=zebra\nidentityfile\t\"zebra\"\n"),
+		Settings:  File{Data: []byte("default_cluster = 'zebra'\nzebra = 1\n[clusters.zebracluster]\naccount = 'zebra'\nzebra = 'zebra'\n[clusters.daint]\nenv = {ZEBRA = 'zebra'}\n[recipes.zebra]\ncommand = ['zebra']\n[hosts.ela]\nuser = 'zebra'\n")},
+		SSHConfig: File{Data: []byte("# zebra\nHost zebra\n  User zebra\nZebra zebra\nHost=zebra\nidentityfile\t\"zebra\"\n")},
 		Env:       []string{"CSCS_ACCOUNT"},
 		Ended: []registry.Ended{
 			{App: "zebra", Cluster: "zebracluster", Job: "7", Partition: "zebra", Reason: "zebra", Code: &code, Problem: "queue-timeout", Ended: now.Add(-2 * time.Hour)},
@@ -72,12 +72,26 @@ ended sessions, the latest last:
 	}
 }
 
-// TestReportOfNothing: a report without configuration and sessions says so.
+// TestReportOfNothing: a report without configuration and sessions, or with files that it cannot read, says so.
 func TestReportOfNothing(t *testing.T) {
-	got := Report{Settings: []byte("zebra zebra")}.Text()
-	for _, want := range []string{"config.toml: it is no valid TOML", "ssh config: nothing is set", "environment: nothing is set", "the latest last: none"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("not in the report: %q\n%s", want, got)
+	missing, closed := File{Err: &os.PathError{Path: "/zebra", Err: syscall.ENOENT}}, File{Err: &os.PathError{Path: "/zebra", Err: syscall.EACCES}}
+	for _, tt := range []struct {
+		report Report
+		want   []string
+	}{
+		{Report{Settings: File{Data: []byte("zebra zebra")}},
+			[]string{"config.toml: it is no valid TOML", "ssh config: nothing is set", "environment: nothing is set", "the latest last: none"}},
+		{Report{Settings: missing, SSHConfig: missing}, []string{"config.toml: there is none", "ssh config: there is none"}},
+		{Report{Settings: closed, SSHConfig: closed}, []string{"config.toml: not read", "ssh config: not read"}},
+	} {
+		got := tt.report.Text()
+		for _, want := range tt.want {
+			if !strings.Contains(got, want+"\n") {
+				t.Errorf("not in the report: %q\n%s", want, got)
+			}
+		}
+		if strings.Contains(got, secret) {
+			t.Errorf("the report has a secret:\n%s", got)
 		}
 	}
 }
