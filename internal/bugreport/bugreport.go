@@ -19,6 +19,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // A Report has what is known of a machine and of the route from it. Text leaves out most of it.
@@ -94,10 +95,11 @@ var plainID = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 
 // problemID returns the ID of a problem. An ID may come from a record or, in part, from another host.
 func problemID(id string) string {
-	if plainID.MatchString(id) {
-		return id
+	kind, isRemote := strings.CutPrefix(id, "remote-")
+	if !plainID.MatchString(id) || isRemote && !slurm.IsErrorKind(kind) {
+		return "other"
 	}
-	return "other"
+	return id
 }
 
 // describeFile describes the content of a file, or says why it is missing.

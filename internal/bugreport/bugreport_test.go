@@ -39,6 +39,8 @@ func planted() Report {
 		Ended: []registry.Ended{
 			{App: "zebra", Cluster: "zebracluster", Job: "7", Partition: "zebra", Reason: "zebra", Code: &code, Problem: "queue-timeout", Ended: now.Add(-2 * time.Hour)},
 			{App: "jupyter", Cluster: "daint", Problem: "zebra zebra", Ended: now.Add(-time.Minute)},
+			{App: "run", Cluster: "daint", Problem: "remote-zebra", Ended: now},
+			{App: "tunnel", Cluster: "daint", Problem: "remote-gone", Ended: now},
 		},
 	}
 }
@@ -66,6 +68,8 @@ environment: CSCS_ACCOUNT
 ended sessions, the latest last:
   recipe-1 on cluster-1, 2h0m0s ago, exit code 3, queue-timeout
   jupyter on daint, 1m0s ago, other
+  run on daint, 0s ago, other
+  tunnel on daint, 0s ago, remote-gone
 `
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
