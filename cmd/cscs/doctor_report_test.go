@@ -54,6 +54,7 @@ command = ["axolotl", "{port}"]
 	write(filepath.Join(".ssh", "known_hosts"), "zebrahost "+string(public)+"quokka nonsense\n")
 	for name, value := range map[string]string{
 		"CSCS_ACCOUNT": "meerkat", "CSCS_QUAGGA": "1", "LEMUR_TOKEN": "ibex", "SSH_AUTH_SOCK": filepath.Join(dir, "numbat.sock"), "BROWSER": "wombat", "TOKEN": "ibex",
+		"CSCS_API_KEY": "ibex", "https_proxy": "http://numbat", "HTTP_PROXY": "http://numbat", "NO_PROXY": "zebra", "SHELL": "/opt/wombat/sh",
 	} {
 		t.Setenv(name, value)
 	}
@@ -79,7 +80,7 @@ func TestReportHasNoSecret(t *testing.T) {
 		want         []string
 	}{
 		{"to standard output", "good.toml", []string{"doctor", "--report"},
-			[]string{"route to cluster-1:", "clusters.cluster-1.account", "recipes.recipe-1.command", "identityfile 1", "others 1", "CSCS_ACCOUNT", "queue-timeout", "connection-refused", "ssh config: host 2"}},
+			[]string{"route to cluster-1:", "clusters.cluster-1.account", "recipes.recipe-1.command", "identityfile 1", "others 1", "CSCS_ACCOUNT", "queue-timeout", "connection-refused", "CSCS_API_KEY", "HTTP_PROXY", "NO_PROXY", "SHELL", "https_proxy", "ssh config: host 2"}},
 		{"bad configuration", "config.toml", []string{"doctor", "--report", "-c", "okapi"}, []string{"unknown keys: 1", "site.ConfigError", "ssh config: not read"}},
 		{"to a file", "good.toml", []string{"doctor", "--report", filepath.Join(dir, "out.txt"), "--identity", filepath.Join(dir, "zebra-key")}, []string{"key-missing"}},
 	} {
