@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -36,44 +38,57 @@ func (o *doctorFlags) takeReportFile(cmd *cobra.Command, args []string) error {
 
 // runDoctorReport runs the checks, and prints or writes the report. It returns the error of the first failed check.
 func (d *deps) runDoctorReport(ctx context.Context, o *doctorFlags) error {
-	out, closeFile := d.io.Out, func() error { return nil }
-	if o.reportFile != "" {
-		// A new file only: the name may be a typing error. It is created first, so that an error is reported at once.
-		f, err := os.OpenFile(o.reportFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-		switch {
-		case errors.Is(err, fs.ErrExist):
-			return &problem.UsageError{Message: o.reportFile + " exists", Hint: "give the name of a new file, or print the report: cscs doctor --report"}
-		case err != nil:
-			return &problem.UsageError{Message: "cannot write " + o.reportFile + ": " + regular.Reason(err).Error(), Hint: "give the name of another file, or print the report: cscs doctor --report"}
-		}
-		defer f.Close()
-		out, closeFile = f, f.Close
+	if o.reportFile == "" {
+		worst, err := d.printReport(ctx, o, d.io.Out)
+		return cmp.Or(err, worst)
 	}
-	d.say("checking each step; this takes at most 20 s")
-	r := bugreport.Report{Cluster: d.doctorsCluster(o.cluster)}
-	worst := d.runDoctor(ctx, o, func(res doctor.Result) { r.Results = append(r.Results, res) })
-	if ctx.Err() != nil || problem.Of(worst).Code == problem.Interrupted {
-		if o.reportFile != "" {
-			_ = os.Remove(o.reportFile) // it is empty
-		}
-		return worst
+	// A new file only: the name may be a typing error. It is created first, so that an error is reported at once.
+	f, err := os.OpenFile(o.reportFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return &problem.UsageError{Message: o.reportFile + " exists", Hint: "give the name of a new file, or print the report: cscs doctor --report"}
+	case err != nil:
+		return &problem.UsageError{Message: "cannot write " + o.reportFile + ": " + regular.Reason(err).Error(), Hint: "give the name of another file, or print the report: cscs doctor --report"}
 	}
-	d.addEnvironment(ctx, &r)
-	if _, err := fmt.Fprint(out, r.Text()); err != nil {
+	created, _ := f.Stat() // nil, which is the same as no file, after an error
+	worst, err := d.printReport(ctx, o, f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr // some file systems report only here that they are full
+	}
+	if err != nil {
+		// An empty or partial report is of no use. Another file may have its name by now.
+		if now, statErr := os.Lstat(o.reportFile); statErr == nil && os.SameFile(created, now) {
+			_ = os.Remove(o.reportFile)
+		}
 		return err
 	}
-	if err := closeFile(); err != nil { // some file systems report only here that they are full
-		return err
-	}
-	if o.reportFile != "" {
-		d.say("report: " + o.reportFile)
-	}
+	d.say("report: " + o.reportFile)
 	return worst
 }
 
+// printReport runs the checks and writes the report to out. It returns the error of the first failed check, and apart
+// from it why there is no whole report: an interrupt, or an error of out.
+func (d *deps) printReport(ctx context.Context, o *doctorFlags, out io.Writer) (worst, err error) {
+	d.say("checking each step; this takes at most 20 s")
+	r := bugreport.Report{Cluster: d.doctorsCluster(o.cluster)}
+	ssh := make(chan string, 1)
+	go func() { ssh <- bugreport.SSH(ctx) }() // beside the checks: a program that hangs would add to their time
+	worst = d.runDoctor(ctx, o, func(res doctor.Result) { r.Results = append(r.Results, res) })
+	if problem.Of(worst).Code == problem.Interrupted {
+		return nil, worst
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	r.SSH = <-ssh
+	d.addEnvironment(&r)
+	_, err = fmt.Fprint(out, r.Text())
+	return worst, err
+}
+
 // addEnvironment adds what is not from the checks.
-func (d *deps) addEnvironment(ctx context.Context, r *bugreport.Report) {
-	r.Version, r.System, r.SSH, r.Now = thisVersion(), bugreport.System(), bugreport.SSH(ctx), time.Now()
+func (d *deps) addEnvironment(r *bugreport.Report) {
+	r.Version, r.System, r.Now = thisVersion(), bugreport.System(), time.Now()
 	r.Env = setVariables(newRootCommand(d))
 	r.Settings.Err, r.SSHConfig.Err = errUnknownFile, errUnknownFile
 	if path, err := site.ConfigPath(); err == nil {

@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/alps-tunnel/cscs/internal/paths"
+	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
 )
@@ -110,6 +113,55 @@ func TestReportHasNoSecret(t *testing.T) {
 			}
 			if t.Failed() {
 				t.Logf("%s%s", report, said.String())
+			}
+		})
+	}
+}
+
+// A callWriter calls itself at each write.
+type callWriter func()
+
+func (w callWriter) Write(p []byte) (int, error) {
+	w()
+	return len(p), nil
+}
+
+// TestReportInterrupted: an interrupt removes the report's file, but no other file that has its name by then.
+func TestReportInterrupted(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		replaced bool
+	}{{"own file", false}, {"replaced file", true}} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.replaced && runtime.GOOS == "windows" {
+				t.Skip("nobody can remove an open file there")
+			}
+			file := filepath.Join(home(t, ""), "out.txt")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			atFirst := func() { // the file exists as soon as the command says something
+				if ctx.Err() != nil {
+					return
+				}
+				cancel()
+				if _, err := os.Stat(file); err != nil {
+					t.Error(err)
+				}
+				if !tt.replaced {
+					return
+				}
+				if err := os.WriteFile(file+".new", []byte("mine"), 0o600); err != nil {
+					t.Error(err)
+				}
+				if err := os.Rename(file+".new", file); err != nil {
+					t.Error(err)
+				}
+			}
+			if code := runCommandLine(ctx, []string{"doctor", "--report", file}, newDeps(&ui.IO{Out: &bytes.Buffer{}, Err: callWriter(atFirst)})); code != problem.Interrupted {
+				t.Errorf("exit code %d", code)
+			}
+			if data, err := os.ReadFile(file); string(data) == "mine" != tt.replaced || os.IsNotExist(err) == tt.replaced {
+				t.Errorf("the file has %q, %v", data, err)
 			}
 		})
 	}
