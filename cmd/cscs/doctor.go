@@ -68,7 +68,7 @@ files. It has no values, and no names but the built-in ones.`,
 	g.addString(&o.account, "account", "A", "NAME", "account to check", checkWord)
 	addValue(g, &o.localPort, "local-port", "", "PORT", "local port to check", parsePort("omit --local-port to get a free one"))
 	g.flags.BoolVar(&o.json, "json", false, "write the results to stdout, one JSON object per line")
-	g.flags.BoolVar(&o.report, "report", false, "print a report for an issue, without names and secrets")
+	g.flags.BoolVar(&o.report, "report", false, "print a report for an issue, without secrets, and with no names but the built-in ones")
 	g.addToCommand(cmd)
 	completeCluster(cmd)
 	cmd.Annotations = map[string]string{showsExitStatus: "yes"}
