@@ -128,14 +128,16 @@ func (w callWriter) Write(p []byte) (int, error) {
 
 // TestReportInterrupted: an interrupt removes the report's file, but no other file that has its name by then.
 func TestReportInterrupted(t *testing.T) {
-	for _, tt := range []struct {
+	type row struct {
 		name     string
 		replaced bool
-	}{{"own file", false}, {"replaced file", true}} {
+	}
+	rows := []row{{"own file", false}}
+	if runtime.GOOS != "windows" { // which does not rename a file over one that is open
+		rows = append(rows, row{"replaced file", true})
+	}
+	for _, tt := range rows {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.replaced && runtime.GOOS == "windows" {
-				t.Skip("nobody can remove an open file there")
-			}
 			file := filepath.Join(home(t, ""), "out.txt")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()

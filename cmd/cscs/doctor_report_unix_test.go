@@ -33,7 +33,7 @@ exec PROGRAM "$@"
 func TestReportAsksSSHBeside(t *testing.T) {
 	ssh, err := exec.LookPath("ssh")
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	dir, _ := plantSecrets(t)
 	t.Setenv("CSCS_CONFIG", filepath.Join(dir, "good.toml"))
