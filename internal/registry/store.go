@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -94,8 +95,15 @@ func (s *Store) withLock(do func() error) error {
 	if err != nil {
 		return fmt.Errorf("lock the records in %s: %w", s.dir, err)
 	}
+	// Windows removes no file that a process has open. So the lock goes after its release there, unless another
+	// process has opened it meanwhile.
+	if runtime.GOOS == "windows" {
+		defer s.removeIfEmpty()
+	}
 	defer all.Close()
-	defer s.removeIfEmpty()
+	if runtime.GOOS != "windows" {
+		defer s.removeIfEmpty()
+	}
 	return do()
 }
 
@@ -123,8 +131,8 @@ func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
 	}
 }
 
-// removeIfEmpty removes a store that contains only its lock, which is held, and then the directory
-// above if that is empty. (Windows removes no open file, so the store stays there.)
+// removeIfEmpty removes a store that contains only its lock, and then the directory above if that is
+// empty. The lock is held, except on Windows.
 func (s *Store) removeIfEmpty() {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil || len(entries) != 1 || os.Remove(filepath.Join(s.dir, ".lock")) != nil {
