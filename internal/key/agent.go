@@ -2,7 +2,9 @@ package key
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -68,12 +70,16 @@ func (a Agent) queryKeys(ctx context.Context, limit time.Duration) ([]heldKey, e
 	return all, err
 }
 
-// withClient calls talk with a client of the agent, and closes the connection when ctx ends.
+// withClient calls talk with a client of the agent, and closes the connection when ctx ends. The error is a
+// *NoAgentError or an *AgentError.
 func (a Agent) withClient(ctx context.Context, talk func(agent.ExtendedAgent) error) error {
 	conn, err := dialAgent(ctx, string(a))
 	if err != nil {
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			err = context.Cause(ctx)
+		case a == defaultAgent && errors.Is(err, fs.ErrNotExist): // the service of Windows, which is off by default
+			return &NoAgentError{}
 		}
 		return &AgentError{Socket: string(a), Err: opReason(err)}
 	}
