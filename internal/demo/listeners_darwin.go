@@ -2,12 +2,10 @@ package demo
 
 import (
 	"context"
-	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -21,31 +19,7 @@ func findListeners() []listener {
 	if err != nil {
 		return nil // lsof exits with 1 if there is none
 	}
-	var all []listener
-	var of listener
-	for line := range strings.Lines(string(out)) {
-		line = strings.TrimSuffix(line, "\n")
-		if line == "" {
-			continue
-		}
-		switch value := line[1:]; line[0] {
-		case 'p':
-			of = listener{}
-			of.id = value
-		case 'u':
-			of.mine = value == strconv.Itoa(os.Getuid())
-		case 'L':
-			of.owner = value
-		case 'n':
-			// "*:80" is IPv4 or IPv6. Both count as wide.
-			if addr, err := netip.ParseAddrPort(strings.Replace(value, "*:", "0.0.0.0:", 1)); err == nil {
-				l := of
-				l.addr = addr
-				all = append(all, l)
-			}
-		}
-	}
-	return all
+	return parseLsof(string(out), os.Getuid())
 }
 
 // ofSession returns the listeners of the server's process group.

@@ -1,9 +1,6 @@
 package sshconfig
 
-import (
-	"os"
-	"strings"
-)
+import "os"
 
 const (
 	quoteHost = "%h"
@@ -11,13 +8,7 @@ const (
 )
 
 // Command returns the command line, as ProxyCommand needs it, that runs program with these arguments.
-// On Windows ssh uses no shell.
-func Command(program string, args ...string) string {
-	if strings.Contains(program, " ") {
-		program = `"` + program + `"`
-	}
-	return escapePercent(strings.Join(append([]string{program}, args...), " "))
-}
+func Command(program string, args ...string) string { return joinForWindows(program, args...) }
 
 // passwdHome returns the home directory to which ssh expands ~.
 func passwdHome() string {
