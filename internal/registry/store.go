@@ -95,15 +95,17 @@ func (s *Store) withLock(do func() error) error {
 	if err != nil {
 		return fmt.Errorf("lock the records in %s: %w", s.dir, err)
 	}
-	// Windows removes no file that a process has open. So the lock goes after its release there, unless another
-	// process has opened it meanwhile.
-	if runtime.GOOS == "windows" {
-		defer s.removeIfEmpty()
-	}
-	defer all.Close()
-	if runtime.GOOS != "windows" {
-		defer s.removeIfEmpty()
-	}
+	defer func() {
+		if runtime.GOOS != "windows" {
+			s.removeIfEmpty()
+		}
+		_ = all.Close()
+		// Windows removes no file that a process has open. So the lock goes after its release there, unless another
+		// process has opened it meanwhile.
+		if runtime.GOOS == "windows" {
+			s.removeIfEmpty()
+		}
+	}()
 	return do()
 }
 
