@@ -1,0 +1,91 @@
+package owndir
+
+import (
+	"fmt"
+	"path/filepath"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+)
+
+// Rights with which a user can change a file, or replace one in a directory. Users may create files in
+// %ProgramData%, but such a file belongs to its creator.
+const (
+	changeObject = windows.DELETE | windows.WRITE_DAC | windows.WRITE_OWNER | windows.GENERIC_ALL
+	changeFile   = changeObject | windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA | windows.GENERIC_WRITE
+	changeDir    = changeObject | fileDeleteChild
+
+	fileDeleteChild = 0x40 // winnt.h
+)
+
+// FindRootFile returns path. It returns a *RootFileError unless administrators alone can change the
+// file: the file and its directory belong to them or to the system, and grant no other account a right
+// to change them. Other errors are of the file system.
+func FindRootFile(path string) (string, error) {
+	for _, c := range []struct {
+		path   string
+		rights windows.ACCESS_MASK
+	}{{path, changeFile}, {filepath.Dir(path), changeDir}} {
+		sd, err := windows.GetNamedSecurityInfo(c.path, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
+		if err != nil {
+			return "", err
+		}
+		reason, err := describeRisk(sd, c.rights)
+		if err != nil {
+			return "", err
+		}
+		if reason != "" {
+			return "", &RootFileError{Path: c.path, Reason: reason}
+		}
+	}
+	return path, nil
+}
+
+// describeRisk says why an account without administrator's rights has one of the rights, or returns "".
+func describeRisk(sd *windows.SECURITY_DESCRIPTOR, rights windows.ACCESS_MASK) (string, error) {
+	owner, _, err := sd.Owner()
+	if err != nil {
+		return "", err
+	}
+	if !isAdministrator(owner) {
+		return "belongs to " + nameAccount(owner), nil
+	}
+	list, _, err := sd.DACL()
+	if err != nil {
+		return "", err
+	}
+	if list == nil {
+		return "is writable by everyone", nil
+	}
+	for i := range uint32(list.AceCount) {
+		var entry *windows.ACCESS_ALLOWED_ACE
+		if err := windows.GetAce(list, i, &entry); err != nil {
+			return "", err
+		}
+		if entry.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE || entry.Header.AceFlags&windows.INHERIT_ONLY_ACE != 0 || entry.Mask&rights == 0 {
+			continue
+		}
+		sid := (*windows.SID)(unsafe.Pointer(&entry.SidStart))
+		if !isAdministrator(sid) {
+			return "is writable by " + nameAccount(sid), nil
+		}
+	}
+	return "", nil
+}
+
+func isAdministrator(sid *windows.SID) bool {
+	return sid.IsWellKnown(windows.WinLocalSystemSid) || sid.IsWellKnown(windows.WinBuiltinAdministratorsSid)
+}
+
+func nameAccount(sid *windows.SID) string {
+	account, domain, _, err := sid.LookupAccount("")
+	if err != nil {
+		return sid.String()
+	}
+	return domain + `\` + account
+}
+
+// Fix returns the command that gives the file to administrators alone: its other users can read it.
+func (e *RootFileError) Fix() string {
+	return fmt.Sprintf(`icacls "%[1]s" /setowner *S-1-5-32-544 && icacls "%[1]s" /inheritance:r /grant:r *S-1-5-32-544:F *S-1-5-18:F *S-1-5-32-545:RX`, e.Path)
+}
