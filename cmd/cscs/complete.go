@@ -38,7 +38,7 @@ func markRun(cmd *cobra.Command) {
 func completeCluster(cmd *cobra.Command) {
 	var none deps
 	err := cmd.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		cfg, err := none.loadSites()
+		cfg, err := none.loadSitesSilently()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

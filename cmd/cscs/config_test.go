@@ -35,7 +35,7 @@ func home(t *testing.T, sshConfig string) string {
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"HOME": dir, "USERPROFILE": dir, "CSCS_SSH_CONFIG": file, "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "", "SSH_AUTH_SOCK": "", "CSCS_CONFIG": "",
+		"HOME": dir, "USERPROFILE": dir, "CSCS_SSH_CONFIG": file, "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "", "SSH_AUTH_SOCK": "", "CSCS_CONFIG": "", "CSCS_SITE_CONFIG": os.DevNull,
 	} {
 		t.Setenv(name, value)
 	}

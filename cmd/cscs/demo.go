@@ -17,6 +17,7 @@ import (
 	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
 )
 
 // demoLease is short, so that the remains of a killed demo are removed soon.
@@ -116,7 +117,22 @@ type demoVisit struct {
 
 // loadSites returns the known clusters. The embedded one is among them. It is started on first use, or joined
 // if another process has started it.
+//
+// It warns once of a site-wide file that cannot be used. The command goes on without it, because the user may
+// be unable to fix that file, and must still be able to stop a session.
 func (d *deps) loadSites() (*site.Config, error) {
+	cfg, err := d.loadSitesSilently()
+	if err == nil && cfg.Ignored != nil {
+		d.warned.Do(func() {
+			p := problem.Of(cfg.Ignored)
+			ui.Error(d.io, p.Message+"; the whole file is ignored", p.Hint)
+		})
+	}
+	return cfg, err
+}
+
+// loadSitesSilently is loadSites without the warning, for completions.
+func (d *deps) loadSitesSilently() (*site.Config, error) {
 	return site.Load(site.Made{Name: demo.Name, Make: d.demo.enter})
 }
 

@@ -70,7 +70,7 @@ func settleLease(flags *pflag.FlagSet) error {
 	return nil
 }
 
-// fillConfig sets the flags that are still open from config.toml. It fills --env name by name, so that a
+// fillConfig sets the flags that are still open from settings of one file. It fills --env name by name, so that a
 // cluster's variables and those of the command line combine.
 func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 	for _, s := range settings {
@@ -80,7 +80,7 @@ func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 		}
 		values := s.Values
 		if s.Flag == "env" {
-			values = missingEnv(values, *f.Value.(*value[[]string]).to)
+			values = site.MissingVariables(values, *f.Value.(*value[[]string]).to)
 		} else if f.Changed {
 			continue
 		}
@@ -94,14 +94,6 @@ func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 	return settleLease(flags)
 }
 
-// missingEnv returns the NAME=VALUE entries whose names are not yet set.
-func missingEnv(values, have []string) []string {
-	return slices.DeleteFunc(slices.Clone(values), func(kv string) bool {
-		name, _, _ := strings.Cut(kv, "=")
-		return slices.ContainsFunc(have, func(h string) bool { return strings.HasPrefix(h, name+"=") })
-	})
-}
-
 // unwrapFlagError returns the error of the check, without pflag's wrapping.
 func unwrapFlagError(err error) error {
 	if u, ok := err.(interface{ Unwrap() error }); ok && u.Unwrap() != nil {
@@ -110,8 +102,8 @@ func unwrapFlagError(err error) error {
 	return err
 }
 
-// fillFlags sets the flags that are still open after fillEnv from the recipe and the cluster. It returns the
-// cluster.
+// fillFlags sets the flags that are still open after fillEnv from config.toml, then from the site-wide file: in
+// each first from the recipe, then from the cluster. It returns the cluster.
 func (o *options) fillFlags(ctx context.Context, flags *pflag.FlagSet, load func() (*site.Config, error), recipe func(*site.Config) ([]site.Setting, error)) (*site.Config, site.Cluster, error) {
 	var none site.Cluster
 	if o.json && o.dryRun {
@@ -121,12 +113,19 @@ func (o *options) fillFlags(ctx context.Context, flags *pflag.FlagSet, load func
 	if err != nil {
 		return nil, none, err
 	}
+	var forRecipe []site.Setting
 	if recipe != nil {
-		settings, err := recipe(cfg)
-		if err != nil {
+		if forRecipe, err = recipe(cfg); err != nil {
 			return nil, none, err
 		}
-		if err := fillConfig(flags, settings); err != nil {
+	}
+	own, wide := splitSettings(cfg, forRecipe)
+	ofCluster := func(s site.Setting) bool { return s.Flag == "cluster" }
+	if err := fillConfig(flags, own); err != nil {
+		return nil, none, err
+	}
+	if i := slices.IndexFunc(wide, ofCluster); i >= 0 { // it names the cluster whose settings count before its own
+		if err := fillConfig(flags, wide[i:i+1]); err != nil {
 			return nil, none, err
 		}
 	}
@@ -138,5 +137,23 @@ func (o *options) fillFlags(ctx context.Context, flags *pflag.FlagSet, load func
 	if err != nil {
 		return nil, none, err
 	}
-	return cfg, cl, fillConfig(flags, cl.Settings)
+	own, wideCluster := splitSettings(cfg, cl.Settings)
+	for _, settings := range [][]site.Setting{own, wide, wideCluster} {
+		if err := fillConfig(flags, settings); err != nil {
+			return nil, none, err
+		}
+	}
+	return cfg, cl, nil
+}
+
+// splitSettings returns the settings of config.toml and those of the site-wide file.
+func splitSettings(cfg *site.Config, settings []site.Setting) (own, wide []site.Setting) {
+	for _, s := range settings {
+		if cfg.IsSiteWide(s) {
+			wide = append(wide, s)
+		} else {
+			own = append(own, s)
+		}
+	}
+	return own, wide
 }

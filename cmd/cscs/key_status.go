@@ -89,7 +89,7 @@ func (d *deps) keyStatus(ctx context.Context, o *keyOptions) error {
 		}
 	}
 	s := statusOf(ctx, agents, state, now)
-	cfg, err := site.Load()
+	cfg, err := d.loadSites()
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TZ", "UTC")
 			e.Setenv("LANG", "C.UTF-8")
 			e.Setenv("SSH_AUTH_SOCK", "")
+			e.Setenv("CSCS_SITE_CONFIG", os.DevNull)
 			// ssh takes the home from the password database, whatever HOME says
 			e.Setenv("CSCS_SSH_CONFIG", filepath.Join(home, ".ssh", "config"))
 			return os.WriteFile(filepath.Join(home, ".ssh", "config"), []byte("Host *\nUserKnownHostsFile "+home+"/.ssh/known_hosts\n"), 0o600)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -28,6 +29,7 @@ type deps struct {
 	list   func(context.Context, *connect.Route) ([]slurm.Found, []slurm.Swept, error)
 	notify func(ctx context.Context, title, text string) error // shows a desktop notification
 	demo   demoVisit
+	warned sync.Once // of a site-wide file that is ignored
 }
 
 func newDeps(io *ui.IO) *deps {

@@ -31,9 +31,9 @@ func newSSHConfigCommand(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ssh-config",
 		Short: "Set up ssh, scp and other tools for the clusters and your sessions",
-		Long: `Print a configuration for ssh: a Host block for each built-in cluster, and one for the
-nodes of your live sessions, so that ssh cscs-ID, scp, rsync, sftp, VS Code and all
-that reads ssh's configuration reach them.
+		Long: `Print a configuration for ssh: a Host block for each cluster that is built in or in the
+site-wide file, and one for the nodes of your live sessions, so that ssh cscs-ID, scp,
+rsync, sftp, VS Code and all that reads ssh's configuration reach them.
 
 --install writes it to a file next to ~/.ssh/config, and includes that file by a marked block
 at the top of ~/.ssh/config. It changes nothing else in your file, and keeps one copy of it. If
@@ -65,7 +65,7 @@ for a host, the settings in it take precedence. --uninstall removes everything a
 
 // sshConfig prints, installs or removes cscs's part of ssh's configuration.
 func (d *deps) sshConfig(ctx context.Context, ov site.Overrides, install, uninstall bool) error {
-	cfg, err := site.Load()
+	cfg, err := d.loadSites()
 	if err != nil {
 		return err
 	}

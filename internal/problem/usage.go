@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"cmp"
 	"path/filepath"
 	"strings"
 
@@ -17,7 +18,7 @@ var usageRules = []rule{
 	}),
 	fixedRule[*app.UsageError]("usage", Usage, "", ""),
 	ruleFor(func(e *site.ConfigError) Problem {
-		fix := "${EDITOR:-vi} " + shellescape.Quote(e.File)
+		fix := cmp.Or(e.Fix, "${EDITOR:-vi} "+shellescape.Quote(e.File))
 		return Problem{ID: "config", Code: Usage, Message: e.Error(), Hint: "fix it: " + fix, Fix: fix}
 	}),
 	ruleFor(func(e *site.SSHConfigError) Problem {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// An Alias is a short name for ssh of a built-in host: a jump host or the login node of a cluster.
+// An Alias is a short name for ssh of a built-in or site-wide host: a jump host or the login node of a cluster.
 type Alias struct {
 	Host        // its destination; User may be empty
 	Jump string // for ssh_config's ProxyJump; may be empty
@@ -18,7 +18,7 @@ type Alias struct {
 	Sets []string
 }
 
-// Aliases returns the short names of all built-in hosts: first the jump hosts, then the clusters, each
+// Aliases returns the short names of all built-in and site-wide hosts: first the jump hosts, then the clusters, each
 // sorted by name. Config.toml and ov count as for Route. It asks ssh about the configuration in file
 // (ssh -F), which is the user's own without our part, or "none".
 func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alias, error) {
@@ -26,7 +26,7 @@ func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alia
 	own.ssh = newAsker(file)
 	var jumps, logins []spec
 	qs := []question{{name: anyHostName}}
-	for _, n := range c.builtin {
+	for _, n := range c.shipped {
 		s := c.clusters[n].spec
 		logins = append(logins, s)
 		qs = append(qs, s.sshQuestions()...)

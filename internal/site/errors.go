@@ -8,11 +8,12 @@ import (
 	"strings"
 )
 
-// ConfigError reports something in config.toml that cannot be used.
+// ConfigError reports something in config.toml or the site-wide file that cannot be used.
 type ConfigError struct {
 	File         string
 	Line, Column int // 0: the file as a whole
 	Message      string
+	Fix          string // the command that fixes it; "": edit the file
 }
 
 func (e *ConfigError) Error() string {

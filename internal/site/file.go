@@ -1,18 +1,13 @@
 package site
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/pelletier/go-toml/v2"
 )
 
-// A file has the format of config.toml and of the embedded clusters.toml.
+// A file has the format of config.toml, of the site-wide file and of the embedded clusters.toml.
 type file struct {
 	DefaultCluster string                 `toml:"default_cluster"`
 	SSHConfig      string                 `toml:"ssh_config"`
@@ -103,11 +98,11 @@ func (t *texts) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// A Setting is a value that config.toml presets for a flag.
+// A Setting is a value that a file presets for a flag.
 type Setting struct {
 	Flag   string   // the flag's name, without the dashes
 	Values []string // more than one only for flags that may be repeated
-	Pos    Position // where config.toml sets it
+	Pos    Position // where the file sets it
 }
 
 // listSettings returns the defaults that are set, in the order of the fields.
@@ -143,70 +138,5 @@ func (d defaults) listSettings(at func(key string) Position) []Setting {
 	return out
 }
 
-// parseConfig decodes data strictly. An unknown key is most often misspelt. A misspelt account that is
-// ignored would cost the user a day.
-func parseConfig(name string, data []byte) (*file, positions, error) {
-	var f file
-	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&f)
-	if err == nil {
-		return &f, findPositions(name, data), nil
-	}
-	cerr := &ConfigError{File: name, Message: strings.TrimPrefix(err.Error(), "toml: ")}
-	var strict *toml.StrictMissingError
-	var dec *toml.DecodeError
-	switch {
-	case errors.As(err, &strict) && len(strict.Errors) > 0:
-		first := strict.Errors[0]
-		cerr.Line, cerr.Column = first.Position()
-		key := first.Key()
-		cerr.Message = "unknown key " + strings.Join(key, ".")
-		wrong, known := key[0], keysOf(file{}) // a table that does not exist, or a key in one that does
-		if slices.Contains(known, wrong) {
-			wrong, known = key[len(key)-1], keysOf(fileHost{}, fileSigning{}, fileCluster{}, fileRecipe{}, defaults{})
-		}
-		if near := Nearest(wrong, known); near != "" {
-			cerr.Message += ", did you mean " + near + "?"
-		}
-	case errors.As(err, &dec):
-		cerr.Line, cerr.Column = dec.Position()
-		cerr.Message = explainTypeError(cerr.Message, dec.Key())
-	}
-	return nil, nil, cerr
-}
-
-// keysOf returns the TOML keys of these types.
-func keysOf(forms ...any) []string {
-	var keys []string
-	for _, form := range forms {
-		t := reflect.TypeOf(form)
-		for i := range t.NumField() {
-			if key := t.Field(i).Tag.Get("toml"); key != "" {
-				keys = append(keys, key)
-			}
-		}
-	}
-	return keys
-}
-
-// explainTypeError says which type a value should have. The decoder reports that only as text, with
-// Go's names of types.
-func explainTypeError(message string, key toml.Key) string {
-	is, field, ok := strings.Cut(strings.TrimPrefix(message, "cannot decode TOML "), " into struct field ")
-	if !ok {
-		return message
-	}
-	should := field[strings.LastIndex(field, " of type ")+len(" of type "):]
-	switch {
-	case strings.HasPrefix(should, "[]"), strings.HasPrefix(should, "*[]"):
-		should = "a list"
-	case strings.HasPrefix(should, "map["), strings.Contains(should, ".file"):
-		should = "a table"
-	case strings.HasSuffix(should, "bool"):
-		should = "true or false"
-	case should == "int":
-		should = "a number"
-	default:
-		should = "a string"
-	}
-	return fmt.Sprintf("%s must be %s, not %s", strings.Join(key, "."), should, is)
-}
+// keyOf returns the key of a flag. See listSettings.
+func keyOf(flag string) string { return strings.ReplaceAll(flag, "-", "_") }

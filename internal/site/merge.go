@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // plainName limits names, since users type them in a shell and ssh gets them.
@@ -16,114 +17,187 @@ type origin int
 
 const (
 	originBuiltIn origin = iota
+	originSite           // the site-wide file
 	originUser           // the user's config.toml
 	originMade           // a file that Made.Make wrote, which is complete
 )
 
-// mergeFile merges f into c. Values of f win.
-func (c *Config) mergeFile(name string, f *file, ps positions, from origin) error {
-	own := from == originUser
-	bad := func(message string, path ...string) error {
-		p := ps.keyPosition(name, path...)
-		return &ConfigError{File: p.File, Line: p.Line, Column: p.Column, Message: message}
-	}
-	c.DefaultCluster = cmp.Or(f.DefaultCluster, c.DefaultCluster)
-	if f.Persist != "" && own {
-		c.persist = []Setting{{Flag: "persist", Values: []string{string(f.Persist)}, Pos: ps.keyPosition(name, "persist")}}
-	}
-	if err := c.mergeSigning(f, bad); err != nil {
-		return err
-	}
-	for _, n := range slices.Sorted(maps.Keys(f.Hosts)) {
-		h := f.Hosts[n]
-		switch {
-		case !plainName.MatchString(n):
-			return bad(fmt.Sprintf("%q cannot be the name of a host", n), "hosts", n)
-		case badPort(h.Port):
-			return bad(fmt.Sprintf("port %d is not between 1 and 65535", h.Port), "hosts", n, "port")
-		}
-		s := c.hosts[n]
-		if from == originMade {
-			s = spec{complete: true}
-		}
-		s.name = n
-		s.overlayHost(h, own)
-		c.hosts[n] = s
-	}
-	for _, n := range slices.Sorted(maps.Keys(f.Clusters)) {
-		fc := f.Clusters[n]
-		switch {
-		case !plainName.MatchString(n):
-			return bad(fmt.Sprintf("%q cannot be the name of a cluster", n), "clusters", n)
-		case badPort(fc.Port):
-			return bad(fmt.Sprintf("port %d is not between 1 and 65535", fc.Port), "clusters", n, "port")
-		case fc.Cluster != "":
-			return bad("a cluster cannot name a cluster", "clusters", n, "cluster")
-		case fc.LocalPort != "":
-			return bad("local_port belongs into a recipe: two sessions cannot share one", "clusters", n, "local_port")
-		}
-		cl := c.clusters[n]
-		if from == originMade {
-			cl = Cluster{spec: spec{complete: true}}
-		}
-		cl.Name, cl.spec.name = n, n
-		cl.spec.overlayHost(fc.fileHost, own)
-		if fc.Jump != nil {
-			cl.spec.jump, cl.spec.jumpSet = *fc.Jump, own
-			for _, j := range *fc.Jump {
-				if _, err := parseJump(j); err != nil {
-					return bad(err.Error(), "clusters", n, "jump")
-				}
-			}
-		}
-		if fc.Signing != nil {
-			if _, known := c.signing[*fc.Signing]; !known && *fc.Signing != "" {
-				return bad(fmt.Sprintf("there is no [signing.%s]", *fc.Signing), "clusters", n, "signing")
-			}
-			cl.Signing = *fc.Signing
-		}
-		cl.Settings = fc.listSettings(func(key string) Position { return ps.keyPosition(name, "clusters", n, key) })
-		c.clusters[n] = cl
-		if own {
-			c.own = append(c.own, n)
-		} else {
-			c.builtin = append(c.builtin, n)
-		}
-	}
-	for _, n := range slices.Sorted(maps.Keys(f.Recipes)) {
-		fr := f.Recipes[n]
-		switch {
-		case !plainName.MatchString(n):
-			return bad(fmt.Sprintf("%q cannot be the name of a recipe", n), "recipes", n)
-		case len(fr.Command) == 0 || fr.Command[0] == "":
-			return bad(fmt.Sprintf("recipe %s has no command", n), "recipes", n, "command")
-		}
-		at := func(key string) Position { return ps.keyPosition(name, "recipes", n, key) }
-		r := Recipe{Name: n, Command: fr.Command, Settings: fr.listSettings(at)}
-		if fr.Port != "" {
-			r.Settings = append(r.Settings, Setting{Flag: "port", Values: []string{string(fr.Port)}, Pos: at("port")})
-		}
-		c.recipes[n] = r
-	}
-	return nil
+// A merger merges one file into a Config and collects what is wrong with the file.
+type merger struct {
+	*Config
+	name     string // of the file
+	ps       positions
+	from     origin
+	problems []*ConfigError
 }
 
-// overlayHost sets the given values. ssh is asked for a host name of the user's config.toml as it is. A
-// built-in host name yields to an alias in ~/.ssh/config, which is the user's choice.
-func (s *spec) overlayHost(h fileHost, own bool) {
+// mergeFile merges f into c, key by key. Values of f win. It returns what is wrong with f. Then c is
+// not usable.
+func (c *Config) mergeFile(name string, f *file, ps positions, from origin) []*ConfigError {
+	m := &merger{Config: c, name: name, ps: ps, from: from}
+	if from == originSite {
+		c.siteDefault = f.DefaultCluster
+		m.refuseTopLevel(f)
+	} else {
+		c.DefaultCluster = cmp.Or(f.DefaultCluster, c.DefaultCluster)
+	}
+	if f.Persist != "" && from == originUser {
+		c.persist = []Setting{{Flag: "persist", Values: []string{string(f.Persist)}, Pos: ps.keyPosition(name, "persist")}}
+	}
+	c.mergeSigning(f, m.bad)
+	for _, n := range slices.Sorted(maps.Keys(f.Hosts)) {
+		m.mergeHost(n, f.Hosts[n])
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.Clusters)) {
+		m.mergeCluster(n, f.Clusters[n])
+	}
+	for _, n := range slices.Sorted(maps.Keys(f.Recipes)) {
+		m.mergeRecipe(n, f.Recipes[n])
+	}
+	return m.problems
+}
+
+// bad adds a problem with a key.
+func (m *merger) bad(message string, path ...string) {
+	p := m.ps.keyPosition(m.name, path...)
+	m.problems = append(m.problems, &ConfigError{File: p.File, Line: p.Line, Column: p.Column, Message: message})
+}
+
+func (m *merger) mergeHost(n string, h fileHost) {
+	if !plainName.MatchString(n) {
+		m.bad(fmt.Sprintf("%q cannot be the name of a host", n), "hosts", n)
+	}
+	if badPort(h.Port) {
+		m.bad(fmt.Sprintf("port %d is not between 1 and 65535", h.Port), "hosts", n, "port")
+	}
+	s := m.hosts[n]
+	if m.from == originMade {
+		s = spec{complete: true}
+	}
+	s.name = n
+	s.overlayHost(h, m.from)
+	m.hosts[n] = s
+}
+
+func (m *merger) mergeCluster(n string, fc fileCluster) {
+	if !plainName.MatchString(n) {
+		m.bad(fmt.Sprintf("%q cannot be the name of a cluster", n), "clusters", n)
+	}
+	if badPort(fc.Port) {
+		m.bad(fmt.Sprintf("port %d is not between 1 and 65535", fc.Port), "clusters", n, "port")
+	}
+	if fc.Cluster != "" {
+		m.bad("a cluster cannot name a cluster", "clusters", n, "cluster")
+	}
+	if fc.LocalPort != "" {
+		m.bad("local_port belongs into a recipe: two sessions cannot share one", "clusters", n, "local_port")
+	}
+	cl := m.clusters[n]
+	if m.from == originMade {
+		cl = Cluster{spec: spec{complete: true}}
+	}
+	cl.Name, cl.spec.name = n, n
+	cl.spec.overlayHost(fc.fileHost, m.from)
+	if fc.Jump != nil {
+		cl.spec.jump, cl.spec.jumpSet = *fc.Jump, m.from == originUser
+		for _, j := range *fc.Jump {
+			if _, err := parseJump(j); err != nil {
+				m.bad(err.Error(), "clusters", n, "jump")
+			}
+		}
+	}
+	if fc.Signing != nil {
+		if _, known := m.signing[*fc.Signing]; !known && *fc.Signing != "" {
+			m.bad(fmt.Sprintf("there is no [signing.%s]", *fc.Signing), "clusters", n, "signing")
+		}
+		cl.Signing = *fc.Signing
+	}
+	settings := fc.listSettings(func(key string) Position { return m.ps.keyPosition(m.name, "clusters", n, key) })
+	if m.from == originSite {
+		m.refuseSettings(n, settings)
+	}
+	cl.Settings = overlaySettings(settings, cl.Settings)
+	m.clusters[n] = cl
+	switch {
+	case m.from == originUser:
+		m.own = append(m.own, n)
+	case !slices.Contains(m.shipped, n):
+		m.shipped = append(m.shipped, n)
+	}
+}
+
+// mergeRecipe merges a recipe. One with a command of its own replaces the recipe of the site-wide file,
+// so that this file cannot add a command to what the user wrote.
+func (m *merger) mergeRecipe(n string, fr fileRecipe) {
+	if !plainName.MatchString(n) {
+		m.bad(fmt.Sprintf("%q cannot be the name of a recipe", n), "recipes", n)
+	}
+	r := m.recipes[n]
+	if fr.Command != nil {
+		r = Recipe{Command: fr.Command}
+	}
+	r.Name = n
+	if len(r.Command) == 0 || r.Command[0] == "" {
+		m.bad(fmt.Sprintf("recipe %s has no command", n), "recipes", n, "command")
+	}
+	at := func(key string) Position { return m.ps.keyPosition(m.name, "recipes", n, key) }
+	settings := fr.listSettings(at)
+	if fr.Port != "" {
+		settings = append(settings, Setting{Flag: "port", Values: []string{string(fr.Port)}, Pos: at("port")})
+	}
+	r.Settings = overlaySettings(settings, r.Settings)
+	m.recipes[n] = r
+}
+
+// overlaySettings returns the settings of first, and those of then for other flags. Variables of env
+// combine. keep and lease decide one thing, so either one hides both.
+func overlaySettings(first, then []Setting) []Setting {
+	out := slices.Clone(first)
+	has := func(flag string) int { return slices.IndexFunc(first, func(s Setting) bool { return s.Flag == flag }) }
+	for _, s := range then {
+		switch i := has(s.Flag); {
+		case s.Flag == "env" && i >= 0:
+			s.Values = MissingVariables(s.Values, first[i].Values)
+			if len(s.Values) > 0 {
+				out = append(out, s)
+			}
+		case i >= 0:
+		case (s.Flag == "keep" || s.Flag == "lease") && (has("keep") >= 0 || has("lease") >= 0):
+		default:
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// MissingVariables returns the NAME=VALUE entries whose names are not in have.
+func MissingVariables(values, have []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.ContainsFunc(have, func(h string) bool { return strings.HasPrefix(h, name+"=") })
+	})
+}
+
+// overlayHost sets the given values. ssh is asked for a host name of the user's config.toml as it is. Any
+// other host name yields to an alias in ~/.ssh/config, which is the user's choice.
+func (s *spec) overlayHost(h fileHost, from origin) {
 	switch {
 	case h.Host != "":
 		s.host, s.alias = h.Host, ""
-		if !own {
+		if from != originUser {
 			s.alias = s.name
 		}
 	case s.host == "":
 		s.host = s.name // a name that only ~/.ssh/config or DNS knows
 	}
-	s.user = cmp.Or(h.User, s.user)
-	s.identity = cmp.Or(expandHome(h.Identity), s.identity)
-	s.port = cmp.Or(h.Port, s.port)
-	s.knownHosts = cmp.Or(expandHome(h.KnownHosts), s.knownHosts)
+	l := &s.login
+	if from == originSite {
+		l = &s.site
+	}
+	l.user = cmp.Or(h.User, l.user)
+	l.identity = cmp.Or(expandHome(h.Identity), l.identity)
+	l.port = cmp.Or(h.Port, l.port)
+	l.knownHosts = cmp.Or(expandHome(h.KnownHosts), l.knownHosts)
 }
 
 func badPort(p int) bool { return p < 0 || p > 65535 }

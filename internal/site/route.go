@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/alps-tunnel/cscs/internal/regular"
 )
 
 // Overrides are the values of flags and environment for every host of the route.
@@ -53,13 +51,11 @@ type Host struct {
 // Addr returns the address to dial.
 func (h Host) Addr() string { return net.JoinHostPort(h.HostName, strconv.Itoa(h.Port)) }
 
-// Cluster returns the cluster with this name: one of config.toml, a built-in one, or one that only a
-// Host block of ~/.ssh/config defines.
+// Cluster returns the cluster with this name: one of config.toml or the site-wide file, a built-in one,
+// or one that only a Host block of ~/.ssh/config defines.
 func (c *Config) Cluster(ctx context.Context, name string) (Cluster, error) {
 	cl, err := c.findCluster(ctx, name)
-	if !slices.ContainsFunc(cl.Settings, func(s Setting) bool { return s.Flag == "persist" }) {
-		cl.Settings = slices.Concat(cl.Settings, c.persist)
-	}
+	cl.Settings = overlaySettings(cl.Settings, c.persist) // the site-wide file cannot set persist
 	return cl, err
 }
 
@@ -104,14 +100,14 @@ func (c *Config) makeCluster(ctx context.Context, m Made) (Cluster, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Cluster{}, &ConfigError{File: path, Message: "cannot be read: " + regular.Reason(err).Error()}
+		return Cluster{}, unreadable(path, err)
 	}
-	f, ps, err := parseConfig(path, data)
-	if err == nil {
-		err = c.mergeFile(path, f, ps, originMade)
+	f, ps, problems := parseConfig(path, data)
+	if f != nil {
+		problems = append(problems, c.mergeFile(path, f, ps, originMade)...)
 	}
-	if err != nil {
-		return Cluster{}, err
+	if len(problems) > 0 {
+		return Cluster{}, problems[0]
 	}
 	cl := c.clusters[m.Name]
 	cl.Dir = filepath.Dir(path)
@@ -266,18 +262,24 @@ func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings
 	if set.hostName == "" || set.port == 0 {
 		return Host{}, settings{}, &SSHConfigError{Host: asked, Message: "ssh -G names no host"}
 	}
+	if set, err = w.addSitePort(ctx, s, asked, set); err != nil {
+		return Host{}, settings{}, err
+	}
 	h := Host{
 		Name: s.name, Asked: asked, HostName: set.hostName, Port: cmp.Or(s.port, set.port),
 		IdentitiesOnly: set.identitiesOnly, HostKeyAlias: set.hostKeyAlias, StrictHostKeyChecking: set.strict,
 		AddressFamily: set.addressFamily, ConnectTimeout: set.connectTimeout,
 	}
-	h.User = cmp.Or(w.ov.User, s.user, set.user, w.cluster.user)
+	h.User = cmp.Or(w.ov.User, s.user, set.user, w.cluster.user, s.site.user, w.cluster.site.user)
 	if _, named := w.config.hosts[s.name]; !named && s.name != w.cluster.name && s.user != "" {
 		h.User = s.user // a user in the jump host itself (bob@bastion) is for that host alone; --user is for all others
 	}
 	h.Identity = cmp.Or(expandHome(w.ov.Identity), s.identity)
 	if h.Identity == "" && len(set.identityFiles) == 0 {
 		h.Identity = w.cluster.identity
+	}
+	if site := cmp.Or(s.site.identity, w.cluster.site.identity); site != "" && h.Identity == "" && len(set.identityFiles) == 0 {
+		set.identityFiles = []string{site} // as an IdentityFile, it need not exist
 	}
 	t := newTokens(h)
 	h.IdentityFiles = t.expandFiles(set.identityFiles)
@@ -298,9 +300,23 @@ func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings
 	h.GlobalKnownHosts = t.expandFiles(set.globalKnownHosts)
 	if s.knownHosts != "" {
 		h.UserKnownHosts, h.GlobalKnownHosts = []string{s.knownHosts}, nil
+	} else if s.site.knownHosts != "" { // as in ssh's own file of the system
+		h.GlobalKnownHosts = append(h.GlobalKnownHosts, s.site.knownHosts)
 	}
 	h.IdentityAgent = t.expandAgent(set.identityAgent)
 	return h, set, nil
+}
+
+// addSitePort adds the port of the site-wide file to ssh's answer, unless ~/.ssh/config has another
+// port or destination. It asks again, because the port may be part of a ControlPath. ssh -G does not
+// tell whether port 22 was set.
+func (w *routeResolver) addSitePort(ctx context.Context, s spec, asked string, set settings) (settings, error) {
+	if s.site.port == 0 || s.port != 0 || set.port != 22 || !strings.EqualFold(set.hostName, s.host) {
+		return set, nil
+	}
+	again, err := w.config.ssh.ask(ctx, question{name: asked, user: s.user, port: s.site.port})
+	set.port, set.controlPath, set.controlAsks = s.site.port, again.controlPath, again.controlAsks
+	return set, err
 }
 
 // intersectFiles returns the files that are in both lists.

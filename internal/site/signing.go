@@ -54,10 +54,11 @@ type fileSigning struct {
 }
 
 // mergeSigning merges the [signing] tables of f into c.
-func (c *Config) mergeSigning(f *file, bad func(message string, path ...string) error) error {
+func (c *Config) mergeSigning(f *file, bad func(message string, path ...string)) {
 	for _, n := range slices.Sorted(maps.Keys(f.Signing)) {
 		if !plainName.MatchString(n) {
-			return bad(fmt.Sprintf("%q cannot be the name of a signing service", n), "signing", n)
+			bad(fmt.Sprintf("%q cannot be the name of a signing service", n), "signing", n)
+			continue
 		}
 		fs, s := f.Signing[n], c.signing[n]
 		s.Name = n
@@ -71,11 +72,10 @@ func (c *Config) mergeSigning(f *file, bad func(message string, path ...string) 
 		s.CountsWith = cmp.Or(fs.CountsWith, s.CountsWith, n)
 		s.PerDay = cmp.Or(fs.PerDay, s.PerDay)
 		if message, key := s.findProblem(); message != "" {
-			return bad(message, "signing", n, key)
+			bad(message, "signing", n, key)
 		}
 		c.signing[n] = s
 	}
-	return nil
 }
 
 // findProblem returns what is wrong and under which key, or "".

@@ -1,9 +1,9 @@
-// Package site knows where a session can run: the built-in clusters, those of the user's config.toml,
-// and those of ~/.ssh/config. It resolves the route to each, host by host.
+// Package site knows where a session can run: the built-in clusters, those of the site-wide file and of
+// the user's config.toml, and those of ~/.ssh/config. It resolves the route to each, host by host.
 //
 // The first of these that sets a value wins: flag, CSCS_* environment (both in Overrides),
-// config.toml, ~/.ssh/config, built-in. The package asks ssh itself (ssh -G) about ~/.ssh/config,
-// because no Go parser reads that file as OpenSSH does.
+// config.toml, ~/.ssh/config, the site-wide file, built-in. The package asks ssh itself (ssh -G) about
+// ~/.ssh/config, because no Go parser reads that file as OpenSSH does.
 package site
 
 import (
@@ -11,7 +11,6 @@ import (
 	"context"
 	_ "embed"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -29,19 +28,24 @@ var builtin []byte
 // Config is the configuration of all sites, before ssh is asked.
 type Config struct {
 	Path           string // of the user's config.toml, which may not exist
-	DefaultCluster string // may be empty
+	SitePath       string // of the site-wide file, which may not exist; "": none
+	DefaultCluster string // of the user's config.toml; may be empty
+
+	// Ignored is a *ConfigError if the site-wide file cannot be used. Then no part of it is used.
+	Ignored error
 
 	clusters map[string]Cluster
 	hosts    map[string]spec
 	signing  map[string]Signing
 	recipes  map[string]Recipe
 	own      []string // names of the clusters that config.toml mentions
-	builtin  []string // names of the built-in clusters
+	shipped  []string // names of the clusters that are built in or in the site-wide file
 	made     []Made
 	ssh      *asker
 
-	persist   []Setting // persist at the top level, if set
-	sshConfig string    // instead of ~/.ssh/config, if not empty
+	persist     []Setting // persist at the top level, if set
+	siteDefault string    // default_cluster of the site-wide file
+	sshConfig   string    // instead of ~/.ssh/config, if not empty
 }
 
 // SSHConfigPath returns the path of the user's own configuration of ssh, which may not exist.
@@ -67,7 +71,7 @@ type Made struct {
 // A Cluster is a Slurm site and the route to its login node.
 type Cluster struct {
 	Name     string
-	Settings []Setting // flags that config.toml presets for it
+	Settings []Setting // flags that the files preset for it, those of the user's config.toml first
 	Signing  string    // the service that signs keys for it; empty if none is known
 	Dir      string    // of a made cluster: the directory of its files; else ""
 
@@ -77,7 +81,7 @@ type Cluster struct {
 // Host returns the configured name of the login node, before ssh is asked.
 func (c Cluster) Host() string { return c.spec.host }
 
-// A Recipe is a command with a name in config.toml.
+// A Recipe is a command with a name in config.toml or the site-wide file.
 type Recipe struct {
 	Name     string
 	Command  []string
@@ -86,16 +90,21 @@ type Recipe struct {
 
 // A spec is the configuration of one host, before ssh is asked.
 type spec struct {
-	name       string   // for messages
-	alias      string   // preferred to host, if ~/.ssh/config defines it
-	host       string   // the configured host name
-	user       string   // configured for this host
-	identity   string   // configured for this host
-	port       int      // configured for this host
-	jump       []string // the jump hosts, outermost first
-	jumpSet    bool     // config.toml sets jump, so ~/.ssh/config cannot
-	knownHosts string   // a known_hosts file, in place of ssh's
-	complete   bool     // ssh and overrides are not asked: see Made
+	name     string   // for messages
+	alias    string   // preferred to host, if ~/.ssh/config defines it
+	host     string   // the configured host name
+	login             // of config.toml, which counts before ~/.ssh/config
+	site     login    // of the site-wide file, which counts after ~/.ssh/config
+	jump     []string // the jump hosts, outermost first
+	jumpSet  bool     // config.toml sets jump, so ~/.ssh/config cannot
+	complete bool     // ssh and overrides are not asked: see Made
+}
+
+// A login is what a file sets for a host. An empty value is not set.
+type login struct {
+	user, identity string
+	port           int
+	knownHosts     string // a file: in place of ssh's, or for site in addition to them
 }
 
 // A HomeError reports that the home directory, which contains Sought, is not known.
@@ -130,39 +139,68 @@ func ConfigPath() (string, error) {
 	return filepath.Join(dir, "cscs", "config.toml"), nil
 }
 
-// Load reads the built-in clusters and the user's config.toml. That need not exist unless CSCS_CONFIG names it.
+// Load reads the built-in clusters, the site-wide file and the user's config.toml. The files need not
+// exist unless CSCS_SITE_CONFIG or CSCS_CONFIG names them. A site-wide file with an error is not used:
+// see Config.Ignored.
 func Load(made ...Made) (*Config, error) {
+	return load(sitePath(), made)
+}
+
+func load(wide siteFile, made []Made) (*Config, error) {
 	path, err := ConfigPath()
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Path: path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, signing: map[string]Signing{}, recipes: map[string]Recipe{}, made: made}
+	c := newConfig(path, wide, made)
+	if problems := c.mergeSiteFile(wide); len(problems) > 0 {
+		c = newConfig(path, wide, made)
+		c.Ignored = problems[0]
+	}
+	if problems := c.mergeUserFile(); len(problems) > 0 {
+		if c.Ignored != nil { // it may be the cause: a signing service that is missing now
+			problems[0].Message += "; " + wide.path + " is ignored: " + c.Ignored.Error()
+		}
+		return nil, problems[0]
+	}
+	c.ssh = newAsker(c.sshConfig)
+	return c, nil
+}
+
+// newConfig returns the built-in configuration.
+func newConfig(path string, wide siteFile, made []Made) *Config {
+	c := &Config{Path: path, SitePath: wide.path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, signing: map[string]Signing{}, recipes: map[string]Recipe{}, made: made}
+	base, ps, problems := parseConfig("clusters.toml", builtin)
+	if problems = append(problems, c.mergeFile("clusters.toml", base, ps, originBuiltIn)...); len(problems) > 0 {
+		panic(problems[0]) // every test finds this error
+	}
+	return c
+}
+
+// mergeUserFile reads the user's config.toml.
+func (c *Config) mergeUserFile() []*ConfigError {
 	sshConfig := os.Getenv("CSCS_SSH_CONFIG")
-	base, ps, err := parseConfig("clusters.toml", builtin)
-	if err == nil {
-		err = c.mergeFile("clusters.toml", base, ps, originBuiltIn)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the built-in clusters: %w", err) // a test ensures that this never happens
-	}
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(c.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && os.Getenv("CSCS_CONFIG") == "":
 	case err != nil:
-		return nil, &ConfigError{File: path, Message: "cannot be read: " + regular.Reason(err).Error()}
+		return []*ConfigError{unreadable(c.Path, err)}
 	default:
-		f, ps, err := parseConfig(path, data)
-		if err != nil {
-			return nil, err
+		f, ps, problems := parseConfig(c.Path, data)
+		if f != nil {
+			problems = append(problems, c.mergeFile(c.Path, f, ps, originUser)...)
+			sshConfig = cmp.Or(sshConfig, f.SSHConfig)
 		}
-		if err := c.mergeFile(path, f, ps, originUser); err != nil {
-			return nil, err
+		if len(problems) > 0 {
+			return sortProblems(problems)
 		}
-		sshConfig = cmp.Or(sshConfig, f.SSHConfig)
 	}
 	c.sshConfig = expandHome(sshConfig)
-	c.ssh = newAsker(c.sshConfig)
-	return c, nil
+	return nil
+}
+
+// unreadable returns the error for a file that cannot be read.
+func unreadable(path string, err error) *ConfigError {
+	return &ConfigError{File: path, Message: "cannot be read: " + regular.Reason(err).Error()}
 }
 
 // Known returns the sorted names of the clusters that are known without ssh.
@@ -182,12 +220,13 @@ func (c *Config) Makes(name string) bool {
 }
 
 // Default returns the cluster to use if none is named: default_cluster of config.toml, else the only
-// cluster that config.toml mentions, else "".
+// cluster that config.toml mentions, else default_cluster of the site-wide file, else "". So a new
+// site-wide file does not change where a user's sessions run.
 func (c *Config) Default() string {
 	if c.DefaultCluster == "" && len(c.own) == 1 {
 		return c.own[0]
 	}
-	return c.DefaultCluster
+	return cmp.Or(c.DefaultCluster, c.siteDefault)
 }
 
 // Recipe returns the recipe with this name.

@@ -36,6 +36,7 @@ func home(t *testing.T, sshConfig, config string) string {
 	t.Setenv("HOME", dir)
 	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, ".config"))
 	t.Setenv("CSCS_CONFIG", "")
+	t.Setenv("CSCS_SITE_CONFIG", os.DevNull)
 	t.Setenv("CSCS_SSH_CONFIG", filepath.Join(dir, ".ssh", "config"))
 	return dir
 }

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+// siteFiles gives the test a site-wide file and a config.toml.
+func siteFiles(t *testing.T, wide, config string) {
+	t.Helper()
+	dir := home(t, "")
+	for name, f := range map[string]struct{ file, text string }{
+		"CSCS_SITE_CONFIG": {filepath.Join(dir, "wide.toml"), wide}, "CSCS_CONFIG": {filepath.Join(dir, "config.toml"), config},
+	} {
+		if err := os.WriteFile(f.file, []byte(f.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv(name, f.file)
+	}
+}
+
+// TestSitePrecedence: config.toml counts before the site-wide file, and in each file the recipe before the cluster.
+func TestSitePrecedence(t *testing.T) {
+	siteFiles(t, `
+[clusters.eiger]
+time = "10"
+account = "site"
+partition = "site"
+qos = "site"
+[recipes.r]
+command = ["x"]
+cluster = "eiger"
+time = "20"
+account = "recipe"
+partition = "recipe"
+lease = "2h"
+`, `
+default_cluster = "daint"
+[clusters.eiger]
+time = "30"
+account = "mine"
+keep = true
+[recipes.r]
+time = "40"
+`)
+	c := capture(t, nil, "run", "r", "--no-browser")
+	if c.code != 0 || c.err != "" {
+		t.Fatal(c.err)
+	}
+	got := strings.Join([]string{c.run.Cluster, c.run.Request.Time, c.run.Request.Account, c.run.Request.Partition, c.run.Request.QOS, c.run.Lease.String()}, " ")
+	if want := "eiger 40 mine recipe site 0s"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	t.Setenv("CSCS_ACCOUNT", "variable")
+	if c = capture(t, nil, "run", "r", "--no-browser", "--time", "50"); c.run == nil || c.run.Request.Account != "variable" || c.run.Request.Time != "50" {
+		t.Errorf("%+v %s", c.run, c.err)
+	}
+}
+
+// TestSiteIgnored: a site-wide file with an error is reported once, in one line, and stops no command.
+func TestSiteIgnored(t *testing.T) {
+	siteFiles(t, "default_cluster = 'eiger'\nacount = 'x'\n", "default_cluster = 'daint'")
+	file := os.Getenv("CSCS_SITE_CONFIG")
+	want := "cscs: " + file + ":2:1: unknown key acount; the whole file is ignored\nhint: fix it: ${EDITOR:-vi} " + file + "\n"
+	c := capture(t, nil, "run", "--no-browser", "--", "x")
+	if c.code != 0 || c.err != want || c.out != "" || c.run == nil || c.run.Cluster != "daint" {
+		t.Errorf("code %d, stdout %q, stderr %q, want %q", c.code, c.out, c.err, want)
+	}
+	var errs bytes.Buffer
+	d := &deps{io: &ui.IO{Err: &errs}}
+	for range 2 { // many commands look twice
+		if _, err := d.loadSites(); err != nil || errs.String() != want {
+			t.Errorf("%v, stderr %q", err, errs.String())
+		}
+	}
+	if c := capture(t, nil, "__complete", "run", "-c", "ei"); strings.Contains(c.err, "acount") || !strings.Contains(c.out, "eiger") {
+		t.Errorf("a completion: %q, %q", c.out, c.err)
+	}
+}

@@ -1,0 +1,233 @@
+package site
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// siteHome is home with a site-wide file, which it returns.
+func siteHome(t *testing.T, sshConfig, config, wide string) string {
+	t.Helper()
+	file := filepath.Join(home(t, sshConfig, config), "wide.toml")
+	if err := os.WriteFile(file, []byte(wide), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CSCS_SITE_CONFIG", file)
+	return file
+}
+
+// TestSiteRoute: config.toml counts before ~/.ssh/config, and that before the site-wide file, key by key.
+func TestSiteRoute(t *testing.T) {
+	const wide = "[clusters.lab]\nhost='lab.org'\njump=['gate']\nuser='course'\nidentity='~/.ssh/wide'\nport=2222\n[hosts.gate]\nhost='gate.org'\nport=2200"
+	for _, tt := range []struct{ name, ssh, config, wide, cluster, want string }{
+		{name: "the file alone", wide: wide, cluster: "lab",
+			want: "gate=course@gate.org:2200 wide | lab=course@lab.org:2222 wide"},
+		{name: "ssh's user, port and key", wide: wide, cluster: "lab", ssh: "Host lab\nUser me\nPort 23\nIdentityFile ~/k",
+			want: "gate=course@gate.org:2200 wide | lab=me@lab.org:23 k"},
+		{name: "ssh's destination has its own port", wide: wide, cluster: "lab", ssh: "Host lab\nHostName here",
+			want: "gate=course@gate.org:2200 wide | lab=course@here:22 wide"},
+		{name: "ssh's destination is the same", wide: wide, cluster: "lab", ssh: "Host lab\nHostName lab.org",
+			want: "gate=course@gate.org:2200 wide | lab=course@lab.org:2222 wide"},
+		{name: "ssh's jump host", wide: wide, cluster: "lab", ssh: "Host lab.org\nProxyJump other",
+			want: "other=course@other:22 wide | lab=course@lab.org:2222 wide"},
+		{name: "config.toml's user and port", wide: wide, cluster: "lab", ssh: "Host lab.org\nUser me\nPort 23", config: "[clusters.lab]\nuser='x'\nport=24",
+			want: "gate=x@gate.org:2200 wide | lab=x@lab.org:24 wide"},
+		{name: "config.toml's host and jump", wide: wide, cluster: "lab", config: "[clusters.lab]\nhost='l2'\njump=[]\nidentity='i'",
+			want: "lab=course@l2:2222 -i i"},
+		{name: "the file adds to what is built in", wide: "[clusters.daint]\nport=2022\n[hosts.ela]\nhost='ela2'", cluster: "daint",
+			want: "ela=@ela2:22 | daint=@daint.alps.cscs.ch:2022"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bothWays(t, func(t *testing.T) {
+				siteHome(t, tt.ssh, tt.config, tt.wide)
+				hosts, err := route(t, tt.cluster, Overrides{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tt.want, short(hosts)); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
+	}
+}
+
+// TestSiteControlPath: the socket of an ssh at another port is not taken for one at the site's port.
+func TestSiteControlPath(t *testing.T) {
+	siteHome(t, "Host *\nControlPath /run/m-%r@%h:%p", "", "[clusters.lab]\nhost='lab.org'\nport=2222")
+	hosts, err := route(t, "lab", Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(hosts[0].ControlPath, "@lab.org:2222") {
+		t.Error(hosts[0].ControlPath)
+	}
+}
+
+// TestSiteKnownHosts: host keys of the site-wide file are in addition to those that ssh knows.
+func TestSiteKnownHosts(t *testing.T) {
+	for config, want := range map[string][2]string{
+		"": {"/u", "/g /wide"},
+		"[clusters.lab]\nknown_hosts='/own/file'": {"/own/file", ""},
+	} {
+		siteHome(t, "Host *\nUserKnownHostsFile /u\nGlobalKnownHostsFile /g", config, "[clusters.lab]\nhost='lab.org'\nknown_hosts='/wide'")
+		hosts, err := route(t, "lab", Overrides{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := [2]string{strings.Join(hosts[0].UserKnownHosts, " "), strings.Join(hosts[0].GlobalKnownHosts, " ")}
+		if got != want {
+			t.Errorf("%q: %q, want %q", config, got, want)
+		}
+	}
+}
+
+// TestSiteSettings: presets of config.toml hide those of the site-wide file, one by one.
+func TestSiteSettings(t *testing.T) {
+	const wide = `default_cluster = 'eiger'
+[clusters.daint]
+time = '1h'
+account = 'site'
+lease = '2h'
+[recipes.r]
+command = ['site']
+port = 1
+env = {A = 'site', B = 'site'}
+time = '1h'
+[recipes.s]
+command = ['site']
+setup = 'site'
+[signing.own]
+kind = 'sshservice'
+endpoint = 'https://sign.example.org'
+per_day = 3
+`
+	siteHome(t, "", "[clusters.daint]\ntime='2h'\nkeep=true\nsigning='own'\n[recipes.r]\nenv={B='me',C='me'}\ntime='2h'\n[recipes.s]\ncommand=['me']\n[signing.own]\nper_day=7", wide)
+	c, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Ignored != nil {
+		t.Fatal(c.Ignored)
+	}
+	text := func(settings []Setting) string {
+		var all []string
+		for _, s := range settings {
+			from := ""
+			if c.IsSiteWide(s) {
+				from = "site:"
+			}
+			all = append(all, from+s.Flag+"="+strings.Join(s.Values, ","))
+		}
+		return strings.Join(all, " ")
+	}
+	cl, err := c.Cluster(t.Context(), "daint")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.Recipe("r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := c.Recipe("s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signing, err := c.Signing(cl.Signing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ got, want string }{
+		{text(cl.Settings), "time=2h keep=true site:account=site"},
+		{text(r.Settings), "time=2h env=B=me,C=me site:env=A=site site:port=1"},
+		{strings.Join(r.Command, " "), "site"},
+		{strings.Join(own.Command, " ") + text(own.Settings), "me"}, // nothing is added to the user's own command
+		{signing.Endpoint, "https://sign.example.org"},
+		{c.Default(), "daint"}, // as without the file
+	} {
+		if tt.got != tt.want {
+			t.Errorf("got  %s\nwant %s", tt.got, tt.want)
+		}
+	}
+	if signing.PerDay != 7 {
+		t.Error(signing.PerDay)
+	}
+	siteHome(t, "", "", wide)
+	if c, err = Load(); err != nil || c.Default() != "eiger" {
+		t.Errorf("default %v, %v", c, err)
+	}
+}
+
+// TestSiteAliases: ssh learns of the clusters of the site-wide file too, each once.
+func TestSiteAliases(t *testing.T) {
+	siteHome(t, "", "", "[clusters.lab]\nhost='lab.org'\njump=['ela']\nport=2222\n[clusters.daint]\naccount='x'")
+	c, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := c.Aliases(t.Context(), os.DevNull, Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := map[string]int{}
+	for _, a := range all {
+		times[a.Name] += a.Port
+	}
+	if times["daint"] != 22 || times["lab"] != 2222 || times["ela"] != 22 {
+		t.Error(times)
+	}
+}
+
+// TestSiteRefusals: the site-wide file decides no command that the user does not ask for, and nothing of a
+// refused file is used.
+func TestSiteRefusals(t *testing.T) {
+	const ok = "[clusters.new]\nhost='x'\n"
+	for _, tt := range []struct{ text, want string }{
+		{"ssh_config = '/x'\n" + ok, "wide.toml:1:1: ssh_config cannot be set for all users"},
+		{"persist = '1h'\n" + ok, "wide.toml:1:1: persist cannot be set for all users"},
+		{ok + "setup = 'x'", "wide.toml:3:1: setup cannot be set for a cluster and all users: set it in a recipe"},
+		{ok + "acount = 'x'", "wide.toml:3:1: unknown key clusters.new.acount, did you mean account?"},
+		{ok + "[clusters.new", "wide.toml:3:13: "},
+	} {
+		file := siteHome(t, "", "", tt.text)
+		c, err := Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ce *ConfigError
+		if !errors.As(c.Ignored, &ce) || !strings.HasPrefix(ce.Error(), filepath.Dir(file)+"/"+tt.want) {
+			t.Errorf("got  %v\nwant %s", c.Ignored, tt.want)
+		}
+		if len(c.Known()) != 7 {
+			t.Errorf("known: %v", c.Known())
+		}
+	}
+	siteHome(t, "", "[clusters.daint]\nsigning='own'", "x=1\n[signing.own]\n")
+	if _, err := Load(); err == nil || !strings.Contains(err.Error(), "no [signing.own]; ") || !strings.Contains(err.Error(), "wide.toml:1:1: unknown key x") {
+		t.Errorf("a consequence of the ignored file: %v", err)
+	}
+	t.Setenv("CSCS_SITE_CONFIG", "/elsewhere/x.toml")
+	t.Setenv("CSCS_CONFIG", os.DevNull)
+	if c, err := Load(); err != nil || c.Ignored == nil || c.Ignored.Error() != "/elsewhere/x.toml: cannot be read: no such file or directory" {
+		t.Errorf("a file that was named must be there: %v, %v", c, err)
+	}
+}
+
+// TestSitePresets: each preset is either harmless for a cluster or refused there. A new one is refused.
+func TestSitePresets(t *testing.T) {
+	var may []string
+	for _, key := range keysOf(defaults{}) {
+		if mayPresetForAll(strings.ReplaceAll(key, "_", "-")) {
+			may = append(may, key)
+		}
+	}
+	want := strings.Fields("time account partition qos nodes nodelist gpus mem constraint reservation via queue_timeout start_timeout lease idle no_browser no_notify no_sign")
+	if diff := cmp.Diff(want, may); diff != "" {
+		t.Error(diff)
+	}
+}
