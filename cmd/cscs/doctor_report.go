@@ -113,7 +113,7 @@ func readForReport(path string) bugreport.File {
 }
 
 // otherVariables are the environment variables besides those of the flags that cscs, or a program that it starts, uses.
-var otherVariables = []string{"CSCS_CONFIG", "CSCS_SSH_CONFIG", "CSCS_API_KEY", "SSH_AUTH_SOCK", "SSH_ASKPASS", "SSH_CONNECTION", "BROWSER", "DISPLAY", "WAYLAND_DISPLAY",
+var otherVariables = []string{"CSCS_CONFIG", "CSCS_SITE_CONFIG", "CSCS_SSH_CONFIG", "CSCS_API_KEY", "SSH_AUTH_SOCK", "SSH_ASKPASS", "SSH_CONNECTION", "BROWSER", "DISPLAY", "WAYLAND_DISPLAY",
 	"TMUX", "NO_COLOR", "SHELL", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "NO_PROXY", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"}
 
 // setVariables returns the names of the environment variables that are set and used, sorted. It lists no other

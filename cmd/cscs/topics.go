@@ -47,10 +47,10 @@ terminal and asks no question.
 
 cscs uses the first of these keys that has a valid certificate: that of
 --identity, that of config.toml, an IdentityFile that ~/.ssh/config sets for
-the host, ~/.ssh/cscs-key, an IdentityFile for every host (Host *), a key in the
-ssh agent, a key with a name that ssh tries by default (~/.ssh/id_ed25519). It
-offers only this key to a host. A key of the first three is used even if it has
-no certificate.
+the host or else the identity of the site-wide file, ~/.ssh/cscs-key, an
+IdentityFile for every host (Host *), a key in the ssh agent, a key with a name
+that ssh tries by default (~/.ssh/id_ed25519). It offers only this key to a
+host. A key of the first three is used even if it has no certificate.
 
 A session that is ready goes on with an expired certificate. It needs a new one
 only to connect again, and uses that of the next cscs key sign.
@@ -120,15 +120,16 @@ reads ~/.ssh/config. A setting comes from the first of these that has it:
      _ for -, such as CSCS_NO_BROWSER=1
   3  config.toml: the recipe, then the cluster
   4  ~/.ssh/config: host names, ports, users, keys and jump hosts
-  5  what is built in
+  5  the site-wide file, for all users of this machine
+  6  what is built in
 
 The user and identity of a cluster also count for its jump hosts, but there only
 if ~/.ssh/config sets none.
 
-To see the result without connecting, add --dry-run to the command.
+To see the result without connecting, add --dry-run to the command. cscs config
+check reports mistakes, config show --origin prints the place of each value.
 
-An example of config.toml. The keys of a cluster and a recipe are the names of
-flags, with _ for -:
+An example of config.toml. Most keys are the names of flags, with _ for -:
 
     default_cluster = "daint"
 
@@ -143,17 +144,17 @@ flags, with _ for -:
 
     [recipes.mlflow]                    # cscs run mlflow
     command = ["mlflow", "ui", "--port", "{port}", "--host", "127.0.0.1"]
-    venv = "~/venvs/ml"
 
 Files:
   ~/.config/cscs/config.toml      on Windows %AppData%\cscs\config.toml;
                                   $XDG_CONFIG_HOME and $CSCS_CONFIG change it
-  ~/.local/state/cscs             records of sessions, and the servers' logs;
-                                  on Windows %LocalAppData%\cscs;
-                                  $XDG_STATE_HOME changes it
+  /etc/cscs/config.toml           the site-wide file (Windows: in %ProgramData%)
+  ~/.local/state/cscs             records of sessions, and the servers' logs; on
+                                  Windows %LocalAppData%\cscs or $XDG_STATE_HOME
 
 Environment:
   CSCS_CONFIG                     this file instead of config.toml
+  CSCS_SITE_CONFIG                this file instead of the site-wide file
   CSCS_SSH_CONFIG                 this file instead of ~/.ssh/config
   CSCS_API_KEY                    a service account that signs keys
   SSH_AUTH_SOCK                   the ssh agent

@@ -45,3 +45,28 @@ func FuzzSSHConfig(f *testing.F) {
 		}
 	})
 }
+
+// FuzzConfig: whatever stands in config.toml, each mistake has a place, and the search for all of them ends.
+func FuzzConfig(f *testing.F) {
+	for _, s := range []string{
+		string(builtin), "a = 1\nclusters = 'x'\n", "[clusters.x]\ntime = [1,\n2]\nenv = {A = 1}\n[clusters.x]\n", "[[recipes]]\n", "x.y.z = 1\r\n[recipes.r]\ncommand = 'x'\nport = \"\"\"\n1\"\"\"", "\"\" = 1\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, ps, problems := parseConfig("c.toml", data)
+		if file != nil {
+			problems = append(problems, newConfig("c.toml", siteFile{}, nil).mergeFile("c.toml", file, ps, originUser)...)
+		} else if len(problems) == 0 {
+			t.Error("neither a file nor a problem")
+		}
+		if lines := bytes.Count(data, []byte("\n")) + 1; len(problems) > 4*lines+4 {
+			t.Errorf("%d problems in %d lines", len(problems), lines)
+		}
+		for _, p := range problems {
+			if p.Line == 0 {
+				t.Errorf("no place: %v", p)
+			}
+		}
+	})
+}

@@ -43,6 +43,7 @@ func (c *Config) mergeFile(name string, f *file, ps positions, from origin) []*C
 	}
 	if f.Persist != "" && from == originUser {
 		c.persist = []Setting{{Flag: "persist", Values: []string{string(f.Persist)}, Pos: ps.keyPosition(name, "persist")}}
+		c.settings = append(c.settings, c.persist...)
 	}
 	c.mergeSigning(f, m.bad)
 	for _, n := range slices.Sorted(maps.Keys(f.Hosts)) {
@@ -116,6 +117,7 @@ func (m *merger) mergeCluster(n string, fc fileCluster) {
 	if m.from == originSite {
 		m.refuseSettings(n, settings)
 	}
+	m.settings = append(m.settings, settings...)
 	cl.Settings = overlaySettings(settings, cl.Settings)
 	m.clusters[n] = cl
 	switch {
@@ -145,6 +147,7 @@ func (m *merger) mergeRecipe(n string, fr fileRecipe) {
 	if fr.Port != "" {
 		settings = append(settings, Setting{Flag: "port", Values: []string{string(fr.Port)}, Pos: at("port")})
 	}
+	m.settings = append(m.settings, settings...)
 	r.Settings = overlaySettings(settings, r.Settings)
 	m.recipes[n] = r
 }

@@ -95,10 +95,10 @@ func unknownKey(name string, e *toml.DecodeError) *ConfigError {
 	return cerr
 }
 
-// sortProblems sorts the problems of one file by their place.
-func sortProblems(problems []*ConfigError) []*ConfigError {
+// SortProblems sorts problems by their place, file by file.
+func SortProblems(problems []*ConfigError) []*ConfigError {
 	slices.SortStableFunc(problems, func(a, b *ConfigError) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return problems
 }

@@ -52,7 +52,13 @@ func findPositions(name string, data []byte) positions {
 			continue
 		}
 		at := p.Shape(first.Raw).Start
-		out[strings.Join(key, keySep)] = Position{File: name, Line: at.Line, Column: at.Column}
+		here := Position{File: name, Line: at.Line, Column: at.Column}
+		for n := 1; n < len(key); n++ { // [a.b] is also the place of a, if nothing else is
+			if around := strings.Join(key[:n], keySep); out[around].Line == 0 {
+				out[around] = here
+			}
+		}
+		out[strings.Join(key, keySep)] = here
 	}
 	return out
 }

@@ -42,6 +42,8 @@ type Config struct {
 	shipped  []string // names of the clusters that are built in or in the site-wide file
 	made     []Made
 	ssh      *asker
+	layers   []layer   // the files that are merged, the first one first
+	settings []Setting // of all files, as they are written
 
 	persist     []Setting // persist at the top level, if set
 	siteDefault string    // default_cluster of the site-wide file
@@ -139,6 +141,8 @@ func ConfigPath() (string, error) {
 	return filepath.Join(dir, "cscs", "config.toml"), nil
 }
 
+func isConfigNamed() bool { return os.Getenv("CSCS_CONFIG") != "" }
+
 // Load reads the built-in clusters, the site-wide file and the user's config.toml. The files need not
 // exist unless CSCS_SITE_CONFIG or CSCS_CONFIG names them. A site-wide file with an error is not used:
 // see Config.Ignored.
@@ -156,7 +160,7 @@ func load(wide siteFile, made []Made) (*Config, error) {
 		c = newConfig(path, wide, made)
 		c.Ignored = problems[0]
 	}
-	if problems := c.mergeUserFile(); len(problems) > 0 {
+	if problems := c.mergeUserFile(isConfigNamed()); len(problems) > 0 {
 		if c.Ignored != nil { // it may be the cause: a signing service that is missing now
 			problems[0].Message += "; " + wide.path + " is ignored: " + c.Ignored.Error()
 		}
@@ -169,6 +173,7 @@ func load(wide siteFile, made []Made) (*Config, error) {
 // newConfig returns the built-in configuration.
 func newConfig(path string, wide siteFile, made []Made) *Config {
 	c := &Config{Path: path, SitePath: wide.path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, signing: map[string]Signing{}, recipes: map[string]Recipe{}, made: made}
+	c.layers = []layer{{data: builtin}}
 	base, ps, problems := parseConfig("clusters.toml", builtin)
 	if problems = append(problems, c.mergeFile("clusters.toml", base, ps, originBuiltIn)...); len(problems) > 0 {
 		panic(problems[0]) // every test finds this error
@@ -176,22 +181,23 @@ func newConfig(path string, wide siteFile, made []Made) *Config {
 	return c
 }
 
-// mergeUserFile reads the user's config.toml.
-func (c *Config) mergeUserFile() []*ConfigError {
+// mergeUserFile reads the user's config.toml. If it is named, it must exist.
+func (c *Config) mergeUserFile(named bool) []*ConfigError {
 	sshConfig := os.Getenv("CSCS_SSH_CONFIG")
 	data, err := os.ReadFile(c.Path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && os.Getenv("CSCS_CONFIG") == "":
+	case errors.Is(err, fs.ErrNotExist) && !named:
 	case err != nil:
 		return []*ConfigError{unreadable(c.Path, err)}
 	default:
+		c.layers = append(c.layers, layer{name: c.Path, data: data})
 		f, ps, problems := parseConfig(c.Path, data)
 		if f != nil {
 			problems = append(problems, c.mergeFile(c.Path, f, ps, originUser)...)
 			sshConfig = cmp.Or(sshConfig, f.SSHConfig)
 		}
 		if len(problems) > 0 {
-			return sortProblems(problems)
+			return SortProblems(problems)
 		}
 	}
 	c.sshConfig = expandHome(sshConfig)

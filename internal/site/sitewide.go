@@ -31,7 +31,7 @@ func sitePath() siteFile {
 
 // mergeSiteFile reads the site-wide file.
 func (c *Config) mergeSiteFile(wide siteFile) []*ConfigError {
-	f, ps, problems := wide.parse()
+	f, ps, problems := wide.parse(func(data []byte) { c.layers = append(c.layers, layer{name: wide.path, data: data}) })
 	if f != nil {
 		problems = append(problems, c.mergeFile(wide.path, f, ps, originSite)...)
 	}
@@ -40,11 +40,12 @@ func (c *Config) mergeSiteFile(wide siteFile) []*ConfigError {
 			p.Fix = editSiteFile(wide.path)
 		}
 	}
-	return sortProblems(problems)
+	return SortProblems(problems)
 }
 
-// parse reads and decodes the file. It returns nil, and no problem, if there is no file.
-func (w siteFile) parse() (*file, positions, []*ConfigError) {
+// parse reads and decodes the file, and calls keep with its text. It returns nil, and no problem, if there
+// is no file.
+func (w siteFile) parse(keep func(data []byte)) (*file, positions, []*ConfigError) {
 	if w.path == "" {
 		return nil, nil, nil
 	}
@@ -65,6 +66,7 @@ func (w siteFile) parse() (*file, positions, []*ConfigError) {
 	case err != nil:
 		return nil, nil, []*ConfigError{unreadable(w.path, err)}
 	}
+	keep(data)
 	return parseConfig(w.path, data)
 }
 

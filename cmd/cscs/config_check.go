@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/internal/ui"
+)
+
+func newConfigCheckCommand(d *deps) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Report every mistake in the configuration",
+		Long: `Read the site-wide file and config.toml, or FILE in place of config.toml, and report every mistake
+with file, line and column. The exit code is 2 if there is one.`,
+		Example: `  cscs config check
+  CSCS_SITE_CONFIG=new.toml cscs config check`,
+		Args: func(cmd *cobra.Command, args []string) error { return noArgs(cmd, args[min(len(args), 1):]) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			path := strings.Join(args, "")
+			if len(args) > 0 && path == "" {
+				return &problem.UsageError{Message: "the name of the file is empty"}
+			}
+			return d.checkConfig(path)
+		},
+	}
+}
+
+// checkConfig prints what is wrong with the files, or that nothing is.
+func (d *deps) checkConfig(path string) error {
+	cfg, settings, problems, err := site.Check(path)
+	if err != nil {
+		return err
+	}
+	for _, s := range settings {
+		if err := checkSetting(s); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	site.SortProblems(problems)
+	for i, p := range problems {
+		hint := problem.Of(p).Hint
+		if i == len(problems)-1 {
+			return p
+		}
+		if hint == problem.Of(problems[i+1]).Hint {
+			hint = "" // it follows
+		}
+		ui.Error(d.io, p.Error(), hint)
+	}
+	for _, file := range []string{cfg.SitePath, cfg.Path} {
+		if file == "" {
+			continue
+		}
+		state := "no mistake found"
+		if _, err := os.Stat(file); err != nil {
+			state = "does not exist"
+		}
+		fmt.Fprintln(d.io.Out, ui.Clean(file)+": "+state)
+	}
+	return nil
+}
+
+// checkSetting returns what is wrong with the values of a preset, as the flag itself says.
+func checkSetting(s site.Setting) *site.ConfigError {
+	var bad *site.ConfigError
+	if err := fillConfig(jobFlags(), []site.Setting{s}); errors.As(err, &bad) {
+		return bad
+	}
+	return nil
+}
