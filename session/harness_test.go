@@ -275,6 +275,7 @@ func (l *life) end() error {
 	if len(names) == 0 || names[len(names)-1] != EventEnded || strings.Count(l.names(), EventEnded) != 1 {
 		l.t.Errorf("ended is not the last event, once: %s", names)
 	}
+	checkEvents(l.t, l.all)
 	return l.err
 }
 

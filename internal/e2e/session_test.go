@@ -8,11 +8,16 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/alps-tunnel/cscs/internal/schematest"
 )
 
-// event is one line of --json, as far as the tests look at it; contract has all of it.
+// event is one line of --json, as far as the tests look at it; docs/schema/event.json has all of it.
 type event struct {
 	V         int       `json:"v"`
 	Time      time.Time `json:"time"`
@@ -37,62 +42,8 @@ type event struct {
 	Code      *int      `json:"code"`
 }
 
-// contract tells of each event the fields that it may not lack, and those that it may have
-// besides. Every event has v, time, event, session and cluster; nothing else is allowed.
-var contract = map[string]struct{ must, may string }{
-	"connecting": {"host", ""},
-	"connected":  {"host", ""},
-	"queued":     {"job reason", "start"},
-	"granted":    {"job node nodes partition", "account ends"}, // an account only where there is accounting
-	"started":    {"node pid", ""},
-	"ready":      {"url local_port remote", ""},
-	"forward":    {"url local_port remote", ""},
-	"lost":       {"host", "message"},
-	"restored":   {"host", ""},
-	"warning":    {"message", "ends"},
-	"detached":   {"", "lease"}, // none with --keep
-	"ending":     {"reason", ""},
-	"error":      {"message code", "hint"},
-	"ended":      {"reason code", ""},
-}
-
-// against tells what of an event's line is against the contract.
-func against(line string) error {
-	var fields map[string]any
-	if err := json.Unmarshal([]byte(line), &fields); err != nil {
-		return err
-	}
-	name, _ := fields["event"].(string)
-	c, known := contract[name]
-	if !known {
-		return fmt.Errorf("there is no event %q", name)
-	}
-	must := append(strings.Fields("v time event session cluster"), strings.Fields(c.must)...)
-	for _, f := range must {
-		switch v := fields[f].(type) {
-		case nil:
-			return fmt.Errorf("%s has no %s", name, f)
-		case string:
-			if v == "" {
-				return fmt.Errorf("%s has an empty %s", name, f)
-			}
-		case []any:
-			if len(v) == 0 {
-				return fmt.Errorf("%s has no %s", name, f)
-			}
-		case float64:
-			if v < 1 && f != "code" {
-				return fmt.Errorf("%s has a %s of %v", name, f, v)
-			}
-		}
-	}
-	for f := range fields {
-		if !slices.Contains(must, f) && !slices.Contains(strings.Fields(c.may), f) {
-			return fmt.Errorf("%s has a %s", name, f)
-		}
-	}
-	return nil
-}
+// eventSchema returns the schema of an event, which says which fields each one must and may have.
+var eventSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return schematest.Load("event.json") })
 
 // session is a cscs with --json that runs beside the test.
 type session struct {
@@ -125,7 +76,7 @@ func serve(t *testing.T, flags []string, server ...string) *session {
 	return cscs(t, append(words, "127.0.0.1:{port}")...)
 }
 
-// events are those so far, each held to the contract.
+// events are those so far, each held to the schema.
 func (s *session) events() []event {
 	s.t.Helper()
 	events, err := parseEvents(s.stdout.String())
@@ -136,6 +87,10 @@ func (s *session) events() []event {
 }
 
 func parseEvents(text string) ([]event, error) {
+	schema, err := eventSchema()
+	if err != nil {
+		return nil, err
+	}
 	var events []event
 	lost := map[string]bool{}
 	for line := range strings.Lines(text) {
@@ -146,11 +101,8 @@ func parseEvents(text string) ([]event, error) {
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			return nil, fmt.Errorf("not an event: %q: %w", line, err)
 		}
-		if err := against(line); err != nil {
-			return nil, fmt.Errorf("an event against the contract: %w: %s", err, line)
-		}
-		if _, offset := e.Time.Zone(); offset != 0 || e.Time.IsZero() || e.V != 1 {
-			return nil, fmt.Errorf("an event against the contract: the version or the time: %s", line)
+		if err := schematest.Validate(schema, []byte(line)); err != nil {
+			return nil, fmt.Errorf("an event against the schema: %w: %s", err, line)
 		}
 		if len(events) > 0 && events[len(events)-1].Event == "ended" {
 			return nil, fmt.Errorf("an event after the end: %q", line)

@@ -20,7 +20,7 @@ type file struct {
 
 type fileHost struct {
 	Host       string `toml:"host"`
-	Port       int    `toml:"port"`
+	Port       int    `toml:"port" jsonschema:"minimum=1,maximum=65535"`
 	User       string `toml:"user"`
 	Identity   string `toml:"identity"`
 	KnownHosts string `toml:"known_hosts"`
@@ -34,7 +34,7 @@ type fileCluster struct {
 }
 
 type fileRecipe struct {
-	Command []string `toml:"command"`
+	Command []string `toml:"command" jsonschema:"minItems=1"`
 	Port    text     `toml:"port"`
 	defaults
 }

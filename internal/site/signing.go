@@ -41,14 +41,14 @@ type Signing struct {
 }
 
 type fileSigning struct {
-	Kind     string `toml:"kind"`
+	Kind     string `toml:"kind" jsonschema:"enum=cscs,enum=sshservice"`
 	Endpoint string `toml:"endpoint"`
 	Issuer   string `toml:"issuer"`
 	ClientID string `toml:"client_id"`
 	Redirect string `toml:"redirect"`
 	Account  string `toml:"account_endpoint"`
-	Tokens   string `toml:"tokens"`
-	PerDay   int    `toml:"per_day"`
+	Tokens   string `toml:"tokens" jsonschema:"enum=file,enum=keyring,enum=none"`
+	PerDay   int    `toml:"per_day" jsonschema:"minimum=0"`
 
 	CountsWith string `toml:"counts_with"`
 }

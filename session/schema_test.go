@@ -1,0 +1,121 @@
+package session
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/invopop/jsonschema"
+
+	"github.com/alps-tunnel/cscs/internal/schematest"
+)
+
+// contract has for each event the fields that it must have, and those that it may have besides. Every event
+// has v, time, event, session and cluster. No other field is allowed.
+var contract = []struct{ event, must, may string }{
+	{EventConnecting, "host", ""},
+	{EventConnected, "host", ""},
+	{EventQueued, "job reason", "start"},
+	{EventGranted, "job node nodes partition", "account ends"}, // an account only where there is accounting
+	{EventStarted, "node pid", ""},
+	{EventReady, "url local_port remote", ""},
+	{EventForward, "url local_port remote", ""},
+	{EventLost, "host", "message"},
+	{EventRestored, "host", ""},
+	{EventWarning, "message", "ends"},
+	{EventDetached, "", "lease"}, // none with --keep
+	{EventEnding, "reason", ""},
+	{EventError, "message code", "hint"},
+	{EventEnded, "reason code", ""},
+}
+
+// eventSchema returns the schema of an event: types and comments of the struct, the contract, and what
+// values may be.
+func eventSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	r := &jsonschema.Reflector{Anonymous: true, ExpandedStruct: true}
+	if err := r.AddGoComments("github.com/alps-tunnel/cscs/session", "./"); err != nil {
+		t.Fatal(err)
+	}
+	s := r.Reflect(Event{})
+	s.Title = "An event of cscs --json"
+	always := slices.Clone(s.Required)
+	one := uint64(1)
+	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+		switch v := p.Value; {
+		case p.Key == "v":
+			v.Const = EventVersion
+		case p.Key == "code":
+			v.Enum = []any{0, 1, 2, 3, 4, 5, 6, 130}
+		case p.Key == "session":
+			v.Pattern = "^[a-z2-7]{8}$"
+		case v.Format == "date-time":
+			v.Pattern = "Z$"
+		case v.Type == "string":
+			v.MinLength = &one
+		case v.Type == "array":
+			v.MinItems = &one
+		case v.Type == "integer":
+			v.Minimum = "1"
+		}
+	}
+	event, _ := s.Properties.Get("event")
+	for _, c := range contract {
+		event.Enum = append(event.Enum, c.event)
+		is := jsonschema.NewProperties()
+		is.Set("event", &jsonschema.Schema{Const: c.event})
+		must := strings.Fields(c.must)
+		var names []any
+		for _, n := range slices.Concat(always, must, strings.Fields(c.may)) {
+			names = append(names, n)
+		}
+		s.AllOf = append(s.AllOf, &jsonschema.Schema{
+			If: &jsonschema.Schema{Properties: is}, Then: &jsonschema.Schema{Required: must, PropertyNames: &jsonschema.Schema{Enum: names}},
+		})
+	}
+	return s
+}
+
+// TestEventSchema: the schema in the tree is that of the type. The sessions of this package and of
+// internal/e2e are held to it.
+func TestEventSchema(t *testing.T) {
+	schematest.CheckCurrent(t, "event.json", eventSchema(t))
+	schema, err := schematest.Load("event.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = `{"v":1,"time":"2026-11-29T12:00:00.5Z","event":`
+	for text, ok := range map[string]bool{
+		head + `"ended","session":"abcdefgh","cluster":"daint","reason":"x","code":0}`:                 true,
+		head + `"ended","session":"abcdefgh","cluster":"daint","reason":"x","code":7}`:                 false,
+		head + `"ended","session":"abcdefgh","cluster":"daint","reason":"x"}`:                          false,
+		head + `"ended","session":"abcdefgh","cluster":"daint","reason":"","code":0}`:                  false,
+		head + `"ended","session":"abcdefgh","cluster":"daint","reason":"x","code":0,"host":"ela"}`:    false,
+		head + `"ended","session":"../../..","cluster":"daint","reason":"x","code":0}`:                 false,
+		head + `"usage","session":"abcdefgh","cluster":"daint"}`:                                       false,
+		strings.Replace(head, "Z", "+01:00", 1) + `"detached","session":"abcdefgh","cluster":"daint"}`: false,
+	} {
+		if err := schematest.Validate(schema, []byte(text)); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// checkEvents reports the events that are against the schema.
+func checkEvents(t *testing.T, events []Event) {
+	t.Helper()
+	schema, err := schematest.Load("event.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		text, err := json.Marshal(e)
+		if err == nil {
+			err = schematest.Validate(schema, text)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
