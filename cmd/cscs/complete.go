@@ -58,7 +58,7 @@ func completeRecipes(_ *cobra.Command, args []string, _ string) ([]string, cobra
 }
 
 // A completionSource is what this machine knows of a cluster without asking it: its live sessions, those that
-// ended recently, and config.toml.
+// ended recently, and the configuration.
 type completionSource struct {
 	cfg     *site.Config
 	cluster string // "": any
@@ -105,7 +105,7 @@ func (k completionSource) isForCluster(cluster string) bool {
 	return k.cluster == "" || k.cluster == cluster
 }
 
-// partitionNames returns the partitions of config.toml and of sessions.
+// partitionNames returns the partitions of the configuration and of sessions.
 func (k completionSource) partitionNames() []string {
 	all := k.cfg.Presets("partition", k.cluster)
 	for _, l := range k.live {

@@ -52,7 +52,7 @@ func fillEnv(flags *pflag.FlagSet) error {
 }
 
 // settleLease derives --keep and --lease from each other. A source that sets one has also decided the other,
-// against later sources (the environment, config.toml).
+// against later sources (the environment, the files).
 func settleLease(flags *pflag.FlagSet) error {
 	keep, lease := flags.Lookup("keep"), flags.Lookup("lease")
 	if keep == nil || lease == nil {

@@ -120,7 +120,7 @@ func (o *whereFlags) addWhere(cmd *cobra.Command) {
 // addWhereBy is addWhere without --persist. checkIdentity checks the name of the key.
 func (o *whereFlags) addWhereBy(cmd *cobra.Command, checkIdentity func(string) error) {
 	g := newGroup("Where")
-	g.addString(&o.cluster, "cluster", "c", "NAME", "cluster: a built-in one, one of config.toml, or a Host of ~/.ssh/config", checkWord)
+	g.addString(&o.cluster, "cluster", "c", "NAME", "cluster: a built-in one, one of the configuration, or a Host of ~/.ssh/config", checkWord)
 	g.addString(&o.user, "user", "", "NAME", "user name on the cluster (default: from ~/.ssh/config, otherwise from the certificate)", checkUser)
 	g.addString(&o.identity, "identity", "", "FILE", "private key, with its certificate next to it (default: from ~/.ssh/config, otherwise ~/.ssh/cscs-key)", checkIdentity)
 	g.flags.BoolVar(&o.noSign, "no-sign", false, "never offer to sign the key (cscs key sign)")

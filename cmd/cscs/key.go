@@ -58,8 +58,8 @@ func (o *keyOptions) addKey(cmd *cobra.Command) {
 // addService adds the flags of commands that contact the signing service.
 func (o *keyOptions) addService(cmd *cobra.Command) {
 	g := newGroup("Service")
-	g.addString(&o.cluster, "cluster", "c", "NAME", "cluster for which the key is (default: that of config.toml)", checkWord)
-	g.addString(&o.service, "service", "", "NAME", "signing service: cscs, sshservice (the older one), or one of config.toml (default: the cluster's)", checkWord)
+	g.addString(&o.cluster, "cluster", "c", "NAME", "cluster for which the key is (default: that of the configuration)", checkWord)
+	g.addString(&o.service, "service", "", "NAME", "signing service: cscs, sshservice (the older one), or one of the configuration (default: the cluster's)", checkWord)
 	g.flags.BoolVar(&o.headless, "headless", false, "sign in on another device, with a code")
 	g.flags.BoolVar(&o.noBrowser, "no-browser", false, "print the address of the sign-in page, and open no browser")
 	g.addToCommand(cmd)

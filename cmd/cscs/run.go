@@ -24,8 +24,8 @@ for the port on which it must listen, at 127.0.0.1. Without --port, this is the 
 the local port if that is free on the node, otherwise another one. cscs stops a server that
 listens on other addresses than 127.0.0.1.
 
-A NAME is a recipe of config.toml: a command and its flags under [recipes.NAME]. It has the
-same local port each time, if that is free.
+A NAME is a recipe of config.toml or of the site-wide file: a command and its flags under
+[recipes.NAME]. It has the same local port each time, if that is free.
 Ctrl-C stops the server and ends the job.`,
 		Example: `  cscs run -c daint -- python3 -m http.server {port} --bind 127.0.0.1
   cscs run -c daint --port 5000 --venv ~/venvs/ml -- mlflow ui --port 5000

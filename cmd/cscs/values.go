@@ -15,7 +15,7 @@ import (
 	"github.com/alps-tunnel/cscs/slurm"
 )
 
-// A value is a flag that is parsed when it is set: by the command line, the environment or config.toml.
+// A value is a flag that is parsed when it is set: by the command line, the environment or a file.
 type value[T any] struct {
 	to    *T
 	kind  string // shown by the help

@@ -119,7 +119,7 @@ func (r *Renewal) reportPrecedence(path string, signed bool, id *key.Identity) {
 	if !signed {
 		use = "have that signed (" + key.SignCommand + "), and use it with"
 	}
-	r.Signer.Say(fmt.Sprintf("the IdentityFile %s of ssh_config is not signed, and is used before %s: %s --identity %s", id.Path, path, use, shellescape.Quote(path)))
+	r.Signer.Say(fmt.Sprintf("the key %s, which the configuration of ssh or the site-wide file names, is not signed, and is used before %s: %s --identity %s", id.Path, path, use, shellescape.Quote(path)))
 }
 
 // renewEarly has the key signed if its certificate ends before the job may, and a new one adds enough time. For

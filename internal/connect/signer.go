@@ -116,7 +116,7 @@ func (s *Signer) CurrentService() (*service.Current, error) {
 	http := service.NewHTTP(s.UserAgent)
 	if s.IsUnattended() {
 		if s.Service.Account == "" {
-			return nil, fmt.Errorf("%s is set, but signing service %s has no account_endpoint in config.toml", apiKeyVar, s.Service.Name)
+			return nil, fmt.Errorf("%s is set, but signing service %s has no account_endpoint in the configuration", apiKeyVar, s.Service.Name)
 		}
 		if strings.ContainsFunc(apiKey(), func(r rune) bool { return r <= ' ' || r > '~' }) {
 			return nil, &problem.UsageError{Message: apiKeyVar + " contains spaces, line ends or other characters that no key has", Hint: "set it to the key alone, one word"}
