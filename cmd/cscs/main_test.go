@@ -16,7 +16,14 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// TestMain hides the site-wide file of this machine. It also runs in the programs that scripts start, which may name
+// one.
 func TestMain(m *testing.M) {
+	if os.Getenv("CSCS_SITE_CONFIG") == "" {
+		if err := os.Setenv("CSCS_SITE_CONFIG", os.DevNull); err != nil {
+			panic(err)
+		}
+	}
 	testscript.Main(m, map[string]func(){"cscs": main})
 }
 

@@ -34,7 +34,7 @@ func newNewcomer(t *testing.T, env ...string) *newcomer {
 			t.Fatal(err)
 		}
 	}
-	n.env = append([]string{"HOME=" + filepath.Join(n.dir, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(n.dir, "run"), "PATH=" + filepath.Join(n.dir, "bin")}, env...)
+	n.env = append([]string{"HOME=" + filepath.Join(n.dir, "home"), "XDG_RUNTIME_DIR=" + filepath.Join(n.dir, "run"), "PATH=" + filepath.Join(n.dir, "bin"), "CSCS_SITE_CONFIG=" + os.DevNull}, env...)
 	t.Cleanup(func() {
 		for _, pid := range n.processes() {
 			t.Errorf("process %d is left", pid)

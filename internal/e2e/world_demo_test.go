@@ -114,7 +114,7 @@ func (w *demoWorld) command(ctx context.Context, words ...string) *exec.Cmd {
 		n++
 	}
 	cmd := exec.CommandContext(ctx, w.bin, words[n:]...)
-	cmd.Env = append([]string{"HOME=" + filepath.Join(w.dir, "laptop"), "XDG_RUNTIME_DIR=" + w.runtime(), "PATH=" + os.Getenv("PATH")}, words[:n]...)
+	cmd.Env = append([]string{"HOME=" + filepath.Join(w.dir, "laptop"), "XDG_RUNTIME_DIR=" + w.runtime(), "PATH=" + os.Getenv("PATH"), "CSCS_SITE_CONFIG=" + os.DevNull}, words[:n]...)
 	return cmd
 }
 
