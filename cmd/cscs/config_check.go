@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -16,29 +17,34 @@ import (
 func newConfigCheckCommand(d *deps) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Report every mistake in the configuration",
-		Long: `Read the site-wide file and config.toml, or FILE in place of config.toml, and report every mistake
-with file, line and column. The exit code is 2 if there is one.`,
+		Short: "Check the configuration, and report its mistakes",
+		Long: `Read the site-wide file and config.toml, or FILE in place of config.toml, and report what is wrong
+with each key and value, with file, line and column. The exit code is 2 if something is. After a syntax
+error, the rest of that file is not checked. No host is contacted: whether a host, a jump host or
+an account exists is not known here.
+
+To check a new site-wide file before it is installed, name it in CSCS_SITE_CONFIG.`,
 		Example: `  cscs config check
   CSCS_SITE_CONFIG=new.toml cscs config check`,
 		Args: func(cmd *cobra.Command, args []string) error { return noArgs(cmd, args[min(len(args), 1):]) },
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			path := strings.Join(args, "")
 			if len(args) > 0 && path == "" {
 				return &problem.UsageError{Message: "the name of the file is empty"}
 			}
-			return d.checkConfig(path)
+			return d.checkConfig(cmd.Context(), path)
 		},
 	}
 }
 
 // checkConfig prints what is wrong with the files, or that nothing is.
-func (d *deps) checkConfig(path string) error {
-	cfg, settings, problems, err := site.Check(path)
+func (d *deps) checkConfig(ctx context.Context, path string) error {
+	checked, err := site.Check(ctx, path, d.madeSites()...)
 	if err != nil {
 		return err
 	}
-	for _, s := range settings {
+	problems := checked.Problems
+	for _, s := range checked.Settings {
 		if err := checkSetting(s); err != nil {
 			problems = append(problems, err)
 		}
@@ -54,7 +60,7 @@ func (d *deps) checkConfig(path string) error {
 		}
 		ui.Error(d.io, p.Error(), hint)
 	}
-	for _, file := range []string{cfg.SitePath, cfg.Path} {
+	for _, file := range []string{checked.Site, checked.User} {
 		if file == "" {
 			continue
 		}

@@ -24,8 +24,10 @@ func newConfigShowCommand(d *deps) *cobra.Command {
 		Use:   "show [flags]",
 		Short: "Print the merged configuration",
 		Long: `Print what is built in, the site-wide file and config.toml as one configuration, in the form of
-config.toml. Variables of the environment that count before it are listed at the top. Values of env
-are hidden if the output is not a terminal.
+config.toml. Variables of the environment that count before it are listed at the top.
+
+The values of env, setup, slurm and command may contain secrets. A terminal shows them as they are.
+If the output is not a terminal, they are hidden, and the output cannot be used as config.toml.
 
 What ~/.ssh/config sets is not part of it: ssh -G HOST shows that.`,
 		Example: `  cscs config show
@@ -51,7 +53,7 @@ func (d *deps) showConfig(cfg *site.Config, origin bool) error {
 	if names := setFlagVariables(); len(names) > 0 {
 		fmt.Fprintln(w, "# These variables count before all that follows:")
 		for _, name := range names {
-			fmt.Fprintln(w, "#   "+d.hideSecrets(name+" = "+strconv.Quote(os.Getenv(name)), name == envVar("env")))
+			fmt.Fprintln(w, "#   "+d.hideSecrets(name+" = "+strconv.Quote(os.Getenv(name)), isFreeText(strings.ToLower(strings.TrimPrefix(name, "CSCS_")))))
 		}
 	}
 	if origin {
@@ -60,18 +62,21 @@ func (d *deps) showConfig(cfg *site.Config, origin bool) error {
 	table := ""
 	for _, e := range cfg.Entries() {
 		key := e.Path
-		if len(e.Path) > 2 {
+		if len(e.Path) >= 2 {
 			key = e.Path[2:]
 			if t := formatKey(e.Path[:2]); t != table {
 				table = t
-				fmt.Fprintf(w, "\n[%s]\n", table)
+				fmt.Fprintf(w, "\n[%s]\n", ui.Clean(table))
 			}
+		}
+		if len(key) == 0 { // a table without a key
+			continue
 		}
 		value, err := formatValue(e.Value)
 		if err != nil {
 			return err
 		}
-		line := d.hideSecrets(formatKey(key)+" = "+value, len(key) == 2 && key[0] == "env")
+		line := d.hideSecrets(formatKey(key)+" = "+value, isFreeText(key[0]))
 		if origin {
 			line += "\t# " + ui.Clean(describeOrigin(e.Pos))
 		}
@@ -80,6 +85,11 @@ func (d *deps) showConfig(cfg *site.Config, origin bool) error {
 		}
 	}
 	return w.Flush()
+}
+
+// isFreeText reports whether the values of a key are texts of the user in which a secret may be.
+func isFreeText(key string) bool {
+	return slices.Contains([]string{"env", "setup", "slurm", "command"}, key)
 }
 
 // hideSecrets returns an assignment as it may leave the terminal. hidden hides the whole value.

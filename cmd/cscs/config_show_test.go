@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,7 @@ two"""
 no_browser = true
 [clusters."a.b".env]
 A = "ü # = \t"
+[clusters.empty]
 [recipes.r]
 command = ["sh", "-c", 'echo "$x"']
 `)
@@ -53,6 +55,9 @@ command = ["sh", "-c", 'echo "$x"']
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !slices.Contains(c.Known(), "empty") {
+		t.Errorf("a cluster without a key is not shown:\n%s", first)
+	}
 	if cl, err := c.Cluster(t.Context(), "a.b"); err != nil || len(cl.Settings) != 6 {
 		t.Errorf("%+v, %v", cl.Settings, err)
 	}
@@ -67,7 +72,7 @@ func TestOnlyClusterIsShown(t *testing.T) {
 	}
 }
 
-// TestEveryMistake: all mistakes of both files are reported, in the order of the lines.
+// TestEveryMistake: all mistakes of both files are reported, in the order of the lines, those of the text first.
 func TestEveryMistake(t *testing.T) {
 	siteFiles(t, "[clusters.x]\nenv = {A = 'b'}\ntime = '2x'\n", `default_cluster = 7
 foo = 1
@@ -92,7 +97,7 @@ kind = "x"
 		place, _, _ := strings.Cut(strings.TrimPrefix(line, "cscs: "), ": ")
 		got = append(got, filepath.Base(place))
 	}
-	want := strings.Fields("config.toml:1:19 config.toml:2:1 config.toml:4:1 config.toml:5:1 config.toml:6:8 config.toml:8:1 config.toml:9:2 config.toml:11:9 config.toml:14:14 config.toml:16:1 hint wide.toml:2:1 wide.toml:3:1 hint")
+	want := strings.Fields("config.toml:1:19 config.toml:2:1 config.toml:5:1 config.toml:6:8 config.toml:11:9 config.toml:14:14 config.toml:4:1 config.toml:8:1 config.toml:9:2 config.toml:16:1 hint wide.toml:2:1 wide.toml:3:1 hint")
 	if diff := cmp.Diff(want, got); diff != "" || c.code != 2 || c.out != "" {
 		t.Errorf("exit code %d, stdout %q\n%s%s", c.code, c.out, c.err, diff)
 	}

@@ -65,8 +65,8 @@ job runs there.`,
 				return err
 			}
 			if !cfg.Makes(demo.Name) {
-				return &problem.UsageError{Message: "config.toml defines a cluster of the name " + demo.Name,
-					Hint: "rename it in " + cfg.Path + " to have the one inside of cscs"}
+				return &problem.UsageError{Message: "the configuration defines a cluster of the name " + demo.Name,
+					Hint: "rename it to have the one inside of cscs; its file: cscs config show --origin"}
 			}
 			if !j.json && !j.dryRun {
 				d.say(demoIntro(page))
@@ -133,7 +133,12 @@ func (d *deps) loadSites() (*site.Config, error) {
 
 // loadSitesSilently is loadSites without the warning, for completions.
 func (d *deps) loadSitesSilently() (*site.Config, error) {
-	return site.Load(site.Made{Name: demo.Name, Make: d.demo.enter})
+	return site.Load(d.madeSites()...)
+}
+
+// madeSites returns the clusters that are made on demand.
+func (d *deps) madeSites() []site.Made {
+	return []site.Made{{Name: demo.Name, Make: d.demo.enter}}
 }
 
 func (v *demoVisit) enter(ctx context.Context) (string, error) {

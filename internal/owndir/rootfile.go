@@ -4,8 +4,9 @@ import "fmt"
 
 // A RootFileError reports why others than the administrator can change a file.
 type RootFileError struct {
-	Path   string // the file, or a directory above it
+	Path   string // the file, a directory above it, or a link that leads there
 	Reason string // "belongs to mallory (uid 1001)"
+	Fix    string // the command that repairs the permissions of Path; "": there is none that is safe
 }
 
 func (e *RootFileError) Error() string { return fmt.Sprintf("%s %s", e.Path, e.Reason) }

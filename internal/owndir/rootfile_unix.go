@@ -7,50 +7,71 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	"al.essio.dev/pkg/shellescape"
 )
 
+// maxLinks is how many symbolic links FindRootFile follows, as the kernel of Linux.
+const maxLinks = 40
+
 // FindRootFile resolves the symbolic links in path. It returns a *RootFileError unless root alone can
-// change the file: the file and each directory above it belong to root, and no other user can write to
-// them. In a sticky directory only the owner can replace a file. Other errors are of the file system.
+// change the file: the file, each directory above it and each link on the way belong to root, and no other
+// user can write to the files and directories. In a sticky directory only the owner can replace a file.
+// Other errors are of the file system.
 func FindRootFile(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	if real, err = filepath.Abs(real); err != nil {
-		return "", err
-	}
-	for at := real; ; at = filepath.Dir(at) {
+	at, rest, links := "/", strings.Split(path, "/"), 0
+	for {
 		info, err := os.Lstat(at)
 		if err != nil {
 			return "", err
 		}
-		if reason := describeRisk(info); reason != "" {
-			return "", &RootFileError{Path: at, Reason: reason}
+		if reason, fix := describeRisk(at, path, info); reason != "" {
+			return "", &RootFileError{Path: at, Reason: reason, Fix: fix}
 		}
-		if at == filepath.Dir(at) {
-			return real, nil
+		if info.Mode()&fs.ModeSymlink != 0 {
+			target, err := os.Readlink(at)
+			if err != nil {
+				return "", err
+			}
+			if links++; links > maxLinks {
+				return "", &fs.PathError{Op: "open", Path: path, Err: syscall.ELOOP}
+			}
+			rest = append(strings.Split(target, "/"), rest...)
+			if at = filepath.Dir(at); filepath.IsAbs(target) {
+				at = "/"
+			}
+			continue
 		}
+		if len(rest) == 0 {
+			return at, nil
+		}
+		at, rest = filepath.Join(at, rest[0]), rest[1:]
 	}
 }
 
-// describeRisk says why others than root can change the file or the directory's entries, or returns "".
-func describeRisk(info fs.FileInfo) string {
+// describeRisk says why others than root can change what is at a path, and returns the command that repairs
+// that. There is none for what belongs to another user: that user may have written the content too. Nor is there
+// one for a directory of other files, which may need their permissions. file is what the caller looks for.
+func describeRisk(at, file string, info fs.FileInfo) (reason, fix string) {
 	mode := info.Mode()
 	switch {
 	case ownerID(info) != 0:
-		return "belongs to " + describeOwner(info)
+		return "belongs to " + describeOwner(info), ""
+	case mode&fs.ModeSymlink != 0: // its own permissions do not count: symlink(7)
+		return "", ""
 	case mode.IsDir() && mode&fs.ModeSticky != 0:
-		return ""
+		return "", ""
 	case mode.Perm()&0o022 == 0: // the group's bits are also the maximum of an access control list (acl(5))
-		return ""
+		return "", ""
 	}
-	return fmt.Sprintf("is writable by others (mode %04o)", mode.Perm())
-}
-
-// Fix returns the command that gives the file to root alone.
-func (e *RootFileError) Fix() string {
-	return fmt.Sprintf("sudo chown root %[1]s && sudo chmod go-w %[1]s", shellescape.Quote(e.Path))
+	if at == file || at == filepath.Dir(file) {
+		fix = "sudo chmod go-w " + shellescape.Quote(at)
+	}
+	return fmt.Sprintf("is writable by others (mode %04o)", mode.Perm()), fix
 }

@@ -1,7 +1,8 @@
 package owndir
 
 import (
-	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"unsafe"
 
@@ -19,13 +20,20 @@ const (
 )
 
 // FindRootFile returns path. It returns a *RootFileError unless administrators alone can change the
-// file: the file and its directory belong to them or to the system, and grant no other account a right
-// to change them. Other errors are of the file system.
+// file: the file and its directory belong to them or to the system, grant no other account a right
+// to change them, and are no links. Other errors are of the file system.
 func FindRootFile(path string) (string, error) {
 	for _, c := range []struct {
 		path   string
 		rights windows.ACCESS_MASK
 	}{{path, changeFile}, {filepath.Dir(path), changeDir}} {
+		info, err := os.Lstat(c.path)
+		if err != nil {
+			return "", err
+		}
+		if info.Mode()&(fs.ModeSymlink|fs.ModeIrregular) != 0 { // a junction is irregular
+			return "", &RootFileError{Path: c.path, Reason: "is a link"}
+		}
 		sd, err := windows.GetNamedSecurityInfo(c.path, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
 		if err != nil {
 			return "", err
@@ -62,7 +70,12 @@ func describeRisk(sd *windows.SECURITY_DESCRIPTOR, rights windows.ACCESS_MASK) (
 		if err := windows.GetAce(list, i, &entry); err != nil {
 			return "", err
 		}
-		if entry.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE || entry.Header.AceFlags&windows.INHERIT_ONLY_ACE != 0 || entry.Mask&rights == 0 {
+		switch {
+		case entry.Header.AceType == windows.ACCESS_DENIED_ACE_TYPE, entry.Header.AceFlags&windows.INHERIT_ONLY_ACE != 0:
+			continue
+		case entry.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE: // under a condition, for example
+			return "has a permission that cscs cannot judge", nil
+		case entry.Mask&rights == 0:
 			continue
 		}
 		sid := (*windows.SID)(unsafe.Pointer(&entry.SidStart))
@@ -83,9 +96,4 @@ func nameAccount(sid *windows.SID) string {
 		return sid.String()
 	}
 	return domain + `\` + account
-}
-
-// Fix returns the command that gives the file to administrators alone: its other users can read it.
-func (e *RootFileError) Fix() string {
-	return fmt.Sprintf(`icacls "%[1]s" /setowner *S-1-5-32-544 && icacls "%[1]s" /inheritance:r /grant:r *S-1-5-32-544:F *S-1-5-18:F *S-1-5-32-545:RX`, e.Path)
 }

@@ -18,6 +18,9 @@ var usageRules = []rule{
 	}),
 	fixedRule[*app.UsageError]("usage", Usage, "", ""),
 	ruleFor(func(e *site.ConfigError) Problem {
+		if e.Advice != "" {
+			return Problem{ID: "config", Code: Usage, Message: e.Error(), Hint: e.Advice}
+		}
 		fix := cmp.Or(e.Fix, "${EDITOR:-vi} "+shellescape.Quote(e.File))
 		return Problem{ID: "config", Code: Usage, Message: e.Error(), Hint: "fix it: " + fix, Fix: fix}
 	}),
@@ -81,7 +84,7 @@ var usageRules = []rule{
 	ruleFor(func(e *site.UnknownRecipeError) Problem {
 		known := "there is none in " + e.File
 		if len(e.Known) > 0 {
-			known = "known: " + strings.Join(e.Known, ", ") + " (in " + e.File + ")"
+			known = "known: " + strings.Join(e.Known, ", ") + " (their files: cscs config show --origin)"
 		}
 		return Problem{ID: "unknown-recipe", Code: Usage, Message: e.Error(),
 			Hint: joinHints(known, "put a command of your own after --: cscs run -- COMMAND")}

@@ -19,14 +19,13 @@ type Alias struct {
 }
 
 // Aliases returns the short names of all built-in and site-wide hosts: first the jump hosts, then the clusters, each
-// sorted by name. Config.toml and ov count as for Route. It asks ssh about the configuration in file
-// (ssh -F), which is the user's own without our part, or "none".
+// sorted by name. Config.toml and ov count as for Route. It asks ssh about the configuration in file (ssh -F), which is the user's own without our part, or "none".
 func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alias, error) {
 	own := *c
 	own.ssh = newAsker(file)
 	var jumps, logins []spec
 	qs := []question{{name: anyHostName}}
-	for _, n := range c.shipped {
+	for _, n := range slices.Sorted(slices.Values(c.shipped)) {
 		s := c.clusters[n].spec
 		logins = append(logins, s)
 		qs = append(qs, s.sshQuestions()...)
@@ -38,6 +37,7 @@ func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alia
 			}
 		}
 	}
+	slices.SortFunc(jumps, func(a, b spec) int { return strings.Compare(a.name, b.name) })
 	own.ssh.prefetchAnswers(ctx, qs...)
 
 	var all []Alias

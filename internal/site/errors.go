@@ -14,6 +14,9 @@ type ConfigError struct {
 	Line, Column int // 0: the file as a whole
 	Message      string
 	Fix          string // the command that fixes it; "": edit the file
+	Advice       string // what to do instead, if no command can fix it
+
+	isText bool // the text is no configuration, from which other problems of the file may follow
 }
 
 func (e *ConfigError) Error() string {
@@ -31,12 +34,12 @@ func (e *UnknownClusterError) Error() string {
 	return formatUnknown("cluster", e.Name, e.Nearest)
 }
 
-// UnknownRecipeError reports a recipe that config.toml does not have.
+// UnknownRecipeError reports a recipe that no file has.
 type UnknownRecipeError struct {
 	Name    string
 	Nearest string
 	Known   []string
-	File    string // the config.toml that was read
+	File    string // the user's config.toml
 }
 
 func (e *UnknownRecipeError) Error() string {

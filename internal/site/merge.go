@@ -35,6 +35,7 @@ type merger struct {
 // not usable.
 func (c *Config) mergeFile(name string, f *file, ps positions, from origin) []*ConfigError {
 	m := &merger{Config: c, name: name, ps: ps, from: from}
+	m.addReference("cluster", f.DefaultCluster, "default_cluster")
 	if from == originSite {
 		c.siteDefault = f.DefaultCluster
 		m.refuseTopLevel(f)
@@ -45,7 +46,7 @@ func (c *Config) mergeFile(name string, f *file, ps positions, from origin) []*C
 		c.persist = []Setting{{Flag: "persist", Values: []string{string(f.Persist)}, Pos: ps.keyPosition(name, "persist")}}
 		c.settings = append(c.settings, c.persist...)
 	}
-	c.mergeSigning(f, m.bad)
+	m.mergeSigning(f)
 	for _, n := range slices.Sorted(maps.Keys(f.Hosts)) {
 		m.mergeHost(n, f.Hosts[n])
 	}
@@ -64,6 +65,20 @@ func (m *merger) bad(message string, path ...string) {
 	m.problems = append(m.problems, &ConfigError{File: p.File, Line: p.Line, Column: p.Column, Message: message})
 }
 
+// A reference is the name of a cluster or of a signing service. No merge can judge it: a later file or ~/.ssh/config
+// may define the name.
+type reference struct {
+	kind, name string // kind is "cluster" or "signing service"
+	pos        Position
+}
+
+// addReference adds the name under a key, if it is set.
+func (m *merger) addReference(kind, name string, path ...string) {
+	if name != "" {
+		m.names = append(m.names, reference{kind: kind, name: name, pos: m.ps.keyPosition(m.name, path...)})
+	}
+}
+
 func (m *merger) mergeHost(n string, h fileHost) {
 	if !plainName.MatchString(n) {
 		m.bad(fmt.Sprintf("%q cannot be the name of a host", n), "hosts", n)
@@ -72,14 +87,19 @@ func (m *merger) mergeHost(n string, h fileHost) {
 		m.bad(fmt.Sprintf("port %d is not between 1 and 65535", h.Port), "hosts", n, "port")
 	}
 	s := m.hosts[n]
-	if m.from == originMade {
+	switch {
+	case m.from == originMade:
 		s = spec{complete: true}
+	case m.from == originUser && h.Host != "": // see mergeCluster
+		s = m.base.hosts[n]
 	}
 	s.name = n
 	s.overlayHost(h, m.from)
 	m.hosts[n] = s
 }
 
+// mergeCluster merges a cluster. If config.toml has a host of its own for it, the cluster is the user's: nothing that
+// the site-wide file says of the name counts.
 func (m *merger) mergeCluster(n string, fc fileCluster) {
 	if !plainName.MatchString(n) {
 		m.bad(fmt.Sprintf("%q cannot be the name of a cluster", n), "clusters", n)
@@ -94,22 +114,34 @@ func (m *merger) mergeCluster(n string, fc fileCluster) {
 		m.bad("local_port belongs into a recipe: two sessions cannot share one", "clusters", n, "local_port")
 	}
 	cl := m.clusters[n]
-	if m.from == originMade {
+	switch {
+	case m.from == originMade:
 		cl = Cluster{spec: spec{complete: true}}
+	case m.from == originUser && fc.Host != "":
+		var isBuiltIn bool
+		if cl, isBuiltIn = m.base.clusters[n]; !isBuiltIn {
+			m.shipped = slices.DeleteFunc(m.shipped, func(s string) bool { return s == n })
+		}
 	}
 	cl.Name, cl.spec.name = n, n
 	cl.spec.overlayHost(fc.fileHost, m.from)
 	if fc.Jump != nil {
 		cl.spec.jump, cl.spec.jumpSet = *fc.Jump, m.from == originUser
 		for _, j := range *fc.Jump {
-			if _, err := parseJump(j); err != nil {
+			switch jump, err := parseJump(j); {
+			case err != nil:
 				m.bad(err.Error(), "clusters", n, "jump")
+			case m.from == originSite:
+				m.refuseJump(n, jump)
 			}
 		}
 	}
 	if fc.Signing != nil {
 		if _, known := m.signing[*fc.Signing]; !known && *fc.Signing != "" {
 			m.bad(fmt.Sprintf("there is no [signing.%s]", *fc.Signing), "clusters", n, "signing")
+		}
+		if m.from == originSite {
+			m.refuseService(n, *fc.Signing)
 		}
 		cl.Signing = *fc.Signing
 	}
@@ -147,6 +179,7 @@ func (m *merger) mergeRecipe(n string, fr fileRecipe) {
 	if fr.Port != "" {
 		settings = append(settings, Setting{Flag: "port", Values: []string{string(fr.Port)}, Pos: at("port")})
 	}
+	m.addReference("cluster", string(fr.Cluster), "recipes", n, "cluster")
 	m.settings = append(m.settings, settings...)
 	r.Settings = overlaySettings(settings, r.Settings)
 	m.recipes[n] = r
@@ -156,16 +189,16 @@ func (m *merger) mergeRecipe(n string, fr fileRecipe) {
 // combine. keep and lease decide one thing, so either one hides both.
 func overlaySettings(first, then []Setting) []Setting {
 	out := slices.Clone(first)
-	has := func(flag string) int { return slices.IndexFunc(first, func(s Setting) bool { return s.Flag == flag }) }
+	indexOf := func(flag string) int { return slices.IndexFunc(first, func(s Setting) bool { return s.Flag == flag }) }
 	for _, s := range then {
-		switch i := has(s.Flag); {
+		switch i := indexOf(s.Flag); {
 		case s.Flag == "env" && i >= 0:
 			s.Values = MissingVariables(s.Values, first[i].Values)
 			if len(s.Values) > 0 {
 				out = append(out, s)
 			}
 		case i >= 0:
-		case (s.Flag == "keep" || s.Flag == "lease") && (has("keep") >= 0 || has("lease") >= 0):
+		case (s.Flag == "keep" || s.Flag == "lease") && (indexOf("keep") >= 0 || indexOf("lease") >= 0):
 		default:
 			out = append(out, s)
 		}

@@ -13,6 +13,9 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
+// maxTypeErrors limits how many values of a wrong type are reported, since each needs another pass over the file.
+const maxTypeErrors = 100
+
 // parseConfig decodes data strictly. An unknown key is most often misspelt. A misspelt account that is
 // ignored would cost the user a day. With problems, the file is what else data says, or nil.
 func parseConfig(name string, data []byte) (*file, positions, []*ConfigError) {
@@ -28,17 +31,17 @@ func parseConfig(name string, data []byte) (*file, positions, []*ConfigError) {
 			return &f, ps, problems
 		case errors.As(err, &strict):
 			for i := range strict.Errors {
-				problems = append(problems, unknownKey(name, &strict.Errors[i]))
+				problems = append(problems, newKeyError(name, &strict.Errors[i]))
 			}
 			return &f, ps, problems
 		case !errors.As(err, &dec):
-			return nil, ps, append(problems, &ConfigError{File: name, Message: strings.TrimPrefix(err.Error(), "toml: ")})
+			return nil, ps, append(problems, &ConfigError{File: name, Message: strings.TrimPrefix(err.Error(), "toml: "), isText: true})
 		}
 		line, column := dec.Position()
 		message := explainTypeError(strings.TrimPrefix(err.Error(), "toml: "), dec.Key())
-		problems = append(problems, &ConfigError{File: name, Line: line, Column: column, Message: message})
+		problems = append(problems, &ConfigError{File: name, Line: line, Column: column, Message: message, isText: true})
 		// The decoder stops at a value of a wrong type. Leave it out to find the next one.
-		if rest = withoutValue(rest, line); rest == nil {
+		if rest = withoutValue(rest, line); rest == nil || len(problems) == maxTypeErrors {
 			return nil, ps, problems
 		}
 	}
@@ -79,9 +82,9 @@ func withoutValue(data []byte, line int) []byte {
 	return bytes.Join(lines, nil)
 }
 
-// unknownKey returns the error for a key that the format does not have.
-func unknownKey(name string, e *toml.DecodeError) *ConfigError {
-	cerr := &ConfigError{File: name}
+// newKeyError returns the error for a key that the format does not have.
+func newKeyError(name string, e *toml.DecodeError) *ConfigError {
+	cerr := &ConfigError{File: name, isText: true}
 	cerr.Line, cerr.Column = e.Position()
 	key := e.Key()
 	cerr.Message = "unknown key " + strings.Join(key, ".")
@@ -95,10 +98,17 @@ func unknownKey(name string, e *toml.DecodeError) *ConfigError {
 	return cerr
 }
 
-// SortProblems sorts problems by their place, file by file.
+// SortProblems sorts problems file by file: first what is wrong with the text of a file, because the rest may follow
+// from that, then by their place.
 func SortProblems(problems []*ConfigError) []*ConfigError {
+	rank := func(p *ConfigError) int {
+		if p.isText {
+			return 0
+		}
+		return 1
+	}
 	slices.SortStableFunc(problems, func(a, b *ConfigError) int {
-		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return problems
 }

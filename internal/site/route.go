@@ -100,13 +100,9 @@ func (c *Config) makeCluster(ctx context.Context, m Made) (Cluster, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return Cluster{}, unreadable(path, err)
+		return Cluster{}, newReadError(path, err)
 	}
-	f, ps, problems := parseConfig(path, data)
-	if f != nil {
-		problems = append(problems, c.mergeFile(path, f, ps, originMade)...)
-	}
-	if len(problems) > 0 {
+	if problems := c.mergeText(path, data, originMade); len(problems) > 0 {
 		return Cluster{}, problems[0]
 	}
 	cl := c.clusters[m.Name]

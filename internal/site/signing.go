@@ -41,26 +41,36 @@ type Signing struct {
 }
 
 type fileSigning struct {
-	Kind     string `toml:"kind" jsonschema:"enum=cscs,enum=sshservice"`
-	Endpoint string `toml:"endpoint"`
-	Issuer   string `toml:"issuer"`
-	ClientID string `toml:"client_id"`
-	Redirect string `toml:"redirect"`
-	Account  string `toml:"account_endpoint"`
-	Tokens   string `toml:"tokens" jsonschema:"enum=file,enum=keyring,enum=none"`
-	PerDay   int    `toml:"per_day" jsonschema:"minimum=0"`
+	Kind     string `toml:"kind" jsonschema:"enum=cscs,enum=sshservice"`          // cscs: certifies a key after a login in the browser; sshservice: makes the key, for a password and a one-time password
+	Endpoint string `toml:"endpoint"`                                             // the address that signs keys
+	Issuer   string `toml:"issuer"`                                               // cscs only: the address of the OpenID provider
+	ClientID string `toml:"client_id"`                                            // cscs only: the name of the program at the provider
+	Redirect string `toml:"redirect"`                                             // cscs only: the address of this machine to which the provider sends the browser back
+	Account  string `toml:"account_endpoint"`                                     // cscs only: the address that gives a token for CSCS_API_KEY
+	Tokens   string `toml:"tokens" jsonschema:"enum=file,enum=keyring,enum=none"` // cscs only: where the tokens of a login are stored
+	PerDay   int    `toml:"per_day" jsonschema:"minimum=0"`                       // signatures a day; without it, they are not counted
 
-	CountsWith string `toml:"counts_with"`
+	CountsWith string `toml:"counts_with"` // the service with whose signatures these are counted; without it, they count alone
 }
 
-// mergeSigning merges the [signing] tables of f into c.
-func (c *Config) mergeSigning(f *file, bad func(message string, path ...string)) {
+// mergeSigning merges the [signing] tables of f. A service for which config.toml has an endpoint is the user's: nothing
+// that the site-wide file says of the name counts. The site-wide file cannot change a built-in service, because secrets
+// that users have for it (passwords, stored tokens, CSCS_API_KEY) would be sent elsewhere.
+func (m *merger) mergeSigning(f *file) {
 	for _, n := range slices.Sorted(maps.Keys(f.Signing)) {
 		if !plainName.MatchString(n) {
-			bad(fmt.Sprintf("%q cannot be the name of a signing service", n), "signing", n)
+			m.bad(fmt.Sprintf("%q cannot be the name of a signing service", n), "signing", n)
 			continue
 		}
-		fs, s := f.Signing[n], c.signing[n]
+		fs, s := f.Signing[n], m.signing[n]
+		switch {
+		case m.from == originSite && m.base.signing[n].Name != "":
+			m.bad(fmt.Sprintf("signing service %s is built in and cannot be changed for all users, because secrets are sent to it: define one with another name", n), "signing", n)
+			continue
+		case m.from == originUser && fs.Endpoint != "":
+			s = m.base.signing[n]
+		}
+		m.addReference("signing service", fs.CountsWith, "signing", n, "counts_with")
 		s.Name = n
 		s.Kind = cmp.Or(fs.Kind, s.Kind)
 		s.Endpoint = cmp.Or(fs.Endpoint, s.Endpoint)
@@ -72,9 +82,9 @@ func (c *Config) mergeSigning(f *file, bad func(message string, path ...string))
 		s.CountsWith = cmp.Or(fs.CountsWith, s.CountsWith, n)
 		s.PerDay = cmp.Or(fs.PerDay, s.PerDay)
 		if message, key := s.findProblem(); message != "" {
-			bad(message, "signing", n, key)
+			m.bad(message, "signing", n, key)
 		}
-		c.signing[n] = s
+		m.signing[n] = s
 	}
 }
 

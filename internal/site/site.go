@@ -31,8 +31,12 @@ type Config struct {
 	SitePath       string // of the site-wide file, which may not exist; "": none
 	DefaultCluster string // of the user's config.toml; may be empty
 
-	// Ignored is a *ConfigError if the site-wide file cannot be used. Then no part of it is used.
+	// Ignored is a *ConfigError if the site-wide file has a mistake, or others than root can change it. Then
+	// no part of it is used.
 	Ignored error
+	// Hidden is a *ConfigError if this user cannot read the site-wide file, or cannot see whether there is
+	// one. It needs no warning: all is as without the file.
+	Hidden error
 
 	clusters map[string]Cluster
 	hosts    map[string]spec
@@ -42,8 +46,10 @@ type Config struct {
 	shipped  []string // names of the clusters that are built in or in the site-wide file
 	made     []Made
 	ssh      *asker
-	layers   []layer   // the files that are merged, the first one first
-	settings []Setting // of all files, as they are written
+	base     *Config     // the built-in configuration alone
+	layers   []layer     // the files that are merged, the first one first
+	settings []Setting   // of all files, as they are written
+	names    []reference // the names of clusters and services in them that no merge can judge
 
 	persist     []Setting // persist at the top level, if set
 	siteDefault string    // default_cluster of the site-wide file
@@ -95,7 +101,7 @@ type spec struct {
 	name     string   // for messages
 	alias    string   // preferred to host, if ~/.ssh/config defines it
 	host     string   // the configured host name
-	login             // of config.toml, which counts before ~/.ssh/config
+	login             // of config.toml or the built-in clusters, which counts before ~/.ssh/config
 	site     login    // of the site-wide file, which counts after ~/.ssh/config
 	jump     []string // the jump hosts, outermost first
 	jumpSet  bool     // config.toml sets jump, so ~/.ssh/config cannot
@@ -147,7 +153,7 @@ func isConfigNamed() bool { return os.Getenv("CSCS_CONFIG") != "" }
 // exist unless CSCS_SITE_CONFIG or CSCS_CONFIG names them. A site-wide file with an error is not used:
 // see Config.Ignored.
 func Load(made ...Made) (*Config, error) {
-	return load(sitePath(), made)
+	return load(findSiteFile(), made)
 }
 
 func load(wide siteFile, made []Made) (*Config, error) {
@@ -155,13 +161,14 @@ func load(wide siteFile, made []Made) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	wide = wide.unlessIs(path)
 	c := newConfig(path, wide, made)
 	if problems := c.mergeSiteFile(wide); len(problems) > 0 {
 		c = newConfig(path, wide, made)
 		c.Ignored = problems[0]
 	}
 	if problems := c.mergeUserFile(isConfigNamed()); len(problems) > 0 {
-		if c.Ignored != nil { // it may be the cause: a signing service that is missing now
+		if c.Ignored != nil && !problems[0].isText { // it may be the cause: a signing service that is missing now
 			problems[0].Message += "; " + wide.path + " is ignored: " + c.Ignored.Error()
 		}
 		return nil, problems[0]
@@ -173,39 +180,43 @@ func load(wide siteFile, made []Made) (*Config, error) {
 // newConfig returns the built-in configuration.
 func newConfig(path string, wide siteFile, made []Made) *Config {
 	c := &Config{Path: path, SitePath: wide.path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, signing: map[string]Signing{}, recipes: map[string]Recipe{}, made: made}
-	c.layers = []layer{{data: builtin}}
-	base, ps, problems := parseConfig("clusters.toml", builtin)
-	if problems = append(problems, c.mergeFile("clusters.toml", base, ps, originBuiltIn)...); len(problems) > 0 {
+	if problems := c.mergeText("clusters.toml", builtin, originBuiltIn); len(problems) > 0 {
 		panic(problems[0]) // every test finds this error
 	}
+	c.base = &Config{clusters: maps.Clone(c.clusters), hosts: maps.Clone(c.hosts), signing: maps.Clone(c.signing)}
 	return c
 }
 
+// mergeText merges a file with this text. It returns what is wrong with the file: first what is wrong with the text,
+// because the rest may follow from that.
+func (c *Config) mergeText(name string, data []byte, from origin) []*ConfigError {
+	c.layers = append(c.layers, layer{name: name, data: data, from: from})
+	f, ps, problems := parseConfig(name, data)
+	if f != nil {
+		problems = append(problems, c.mergeFile(name, f, ps, from)...)
+	}
+	if f != nil && from == originUser {
+		c.sshConfig = f.SSHConfig
+	}
+	return SortProblems(problems)
+}
+
 // mergeUserFile reads the user's config.toml. If it is named, it must exist.
-func (c *Config) mergeUserFile(named bool) []*ConfigError {
-	sshConfig := os.Getenv("CSCS_SSH_CONFIG")
+func (c *Config) mergeUserFile(named bool) (problems []*ConfigError) {
 	data, err := os.ReadFile(c.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !named:
 	case err != nil:
-		return []*ConfigError{unreadable(c.Path, err)}
+		problems = []*ConfigError{newReadError(c.Path, err)}
 	default:
-		c.layers = append(c.layers, layer{name: c.Path, data: data})
-		f, ps, problems := parseConfig(c.Path, data)
-		if f != nil {
-			problems = append(problems, c.mergeFile(c.Path, f, ps, originUser)...)
-			sshConfig = cmp.Or(sshConfig, f.SSHConfig)
-		}
-		if len(problems) > 0 {
-			return SortProblems(problems)
-		}
+		problems = c.mergeText(c.Path, data, originUser)
 	}
-	c.sshConfig = expandHome(sshConfig)
-	return nil
+	c.sshConfig = expandHome(cmp.Or(os.Getenv("CSCS_SSH_CONFIG"), c.sshConfig))
+	return problems
 }
 
-// unreadable returns the error for a file that cannot be read.
-func unreadable(path string, err error) *ConfigError {
+// newReadError returns the error for a file that cannot be read.
+func newReadError(path string, err error) *ConfigError {
 	return &ConfigError{File: path, Message: "cannot be read: " + regular.Reason(err).Error()}
 }
 
@@ -258,7 +269,7 @@ func expandHome(p string) string {
 // Recipes returns the sorted names of the recipes.
 func (c *Config) Recipes() []string { return slices.Sorted(maps.Keys(c.recipes)) }
 
-// Presets returns the sorted values that config.toml presets for a flag, in recipes and in the named
+// Presets returns the sorted values that the files preset for a flag, in recipes and in the named
 // cluster, or in any cluster for "".
 func (c *Config) Presets(flag, cluster string) []string {
 	var values []string

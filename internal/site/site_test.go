@@ -331,6 +331,12 @@ func TestLoad(t *testing.T) {
 		{"recipe without command", "[recipes.x]\nport=1", "config.toml:1:2: recipe x has no command"},
 		{"name", "[clusters.'a b']\nhost='x'", "config.toml:1:2: \"a b\" cannot be the name of a cluster"},
 		{"local port", "[clusters.daint]\nlocal_port=1", "config.toml:2:1: local_port belongs into a recipe: two sessions cannot share one"},
+		{"a consequence: command", "[recipes.x]\ncomand=['x']", "config.toml:2:1: unknown key recipes.x.comand, did you mean command?"},
+		{"a consequence: command is no list", "[recipes.x]\ncommand='x'", "config.toml:2:9: recipes.x.command must be a list, not string"},
+		{"a consequence: kind", "[signing.x]\nkind = 5", "config.toml:2:8: signing.x.kind must be a string, not integer"},
+		{"a consequence: endpoint", "[signing.x]\nkind='sshservice'\nendpiont='https://x'", "config.toml:3:1: unknown key signing.x.endpiont, did you mean endpoint?"},
+		{"a consequence: a service further down", "[clusters.daint]\nsigning='own'\n[signing.own]\nkind = 5", "config.toml:4:8: signing.own.kind must be a string"},
+		{"a service that there is not", "[clusters.daint]\nsigning='own'", "config.toml:2:1: there is no [signing.own]"},
 		{"twice", "[clusters.daint]\nhost='x'\nhost='y'", "config.toml:3:1: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
+	"time"
 
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
@@ -14,14 +16,18 @@ import (
 type siteFile struct {
 	path  string // "": there is none
 	named bool   // CSCS_SITE_CONFIG names it, so it must exist, and the user is responsible for it
+
+	// find resolves the path, and returns an *owndir.RootFileError if others than root can change the file. It is
+	// not called for a named file.
+	find func(path string) (string, error)
 }
 
-// sitePath returns the place of the site-wide file: CSCS_SITE_CONFIG, with the null device for none,
+// findSiteFile returns the place of the site-wide file: CSCS_SITE_CONFIG, with the null device for none,
 // else the place of the system.
-func sitePath() siteFile {
+func findSiteFile() siteFile {
 	switch p := os.Getenv("CSCS_SITE_CONFIG"); p {
 	case "":
-		return siteFile{path: systemSitePath()}
+		return siteFile{path: systemSitePath(), find: owndir.FindRootFile}
 	case os.DevNull:
 		return siteFile{}
 	default:
@@ -29,54 +35,82 @@ func sitePath() siteFile {
 	}
 }
 
+// SitePath returns the path of the site-wide file, which may not exist. It returns "" if there is none.
+func SitePath() string { return findSiteFile().path }
+
+// unlessIs returns the file, or none if path leads to the same file: what a user names as config.toml is the user's.
+func (w siteFile) unlessIs(path string) siteFile {
+	if w.isAt(path) {
+		return siteFile{}
+	}
+	return w
+}
+
+// isAt reports whether path leads to the file.
+func (w siteFile) isAt(path string) bool {
+	if w.path == "" || path == "" {
+		return false
+	}
+	mine, err := os.Stat(w.path)
+	other, otherErr := os.Stat(path)
+	return w.path == path || err == nil && otherErr == nil && os.SameFile(mine, other)
+}
+
 // mergeSiteFile reads the site-wide file.
 func (c *Config) mergeSiteFile(wide siteFile) []*ConfigError {
-	f, ps, problems := wide.parse(func(data []byte) { c.layers = append(c.layers, layer{name: wide.path, data: data}) })
-	if f != nil {
-		problems = append(problems, c.mergeFile(wide.path, f, ps, originSite)...)
+	if wide.path == "" {
+		return nil
 	}
+	data, err := wide.read()
+	var unsafe *owndir.RootFileError
+	switch {
+	case err == nil:
+	case errors.Is(err, fs.ErrNotExist) && !wide.named:
+		return nil
+	case (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR)) && !wide.named:
+		hidden := newReadError(wide.path, err)
+		hidden.Advice = "ask who administers this machine: each user must be able to read the file"
+		c.Hidden = hidden
+		return nil
+	case errors.As(err, &unsafe):
+		return []*ConfigError{newUnsafeError(wide.path, unsafe)}
+	default:
+		return []*ConfigError{newReadError(wide.path, err)}
+	}
+	problems := c.mergeText(wide.path, data, originSite)
 	for _, p := range problems {
-		if p.Fix == "" && !wide.named {
+		if !wide.named {
 			p.Fix = editSiteFile(wide.path)
 		}
 	}
-	return SortProblems(problems)
+	return problems
 }
 
-// parse reads and decodes the file, and calls keep with its text. It returns nil, and no problem, if there
-// is no file.
-func (w siteFile) parse(keep func(data []byte)) (*file, positions, []*ConfigError) {
-	if w.path == "" {
-		return nil, nil, nil
-	}
-	path, err := w.path, error(nil)
+// read returns the text of the file.
+func (w siteFile) read() ([]byte, error) {
+	path := w.path
 	if !w.named {
-		path, err = owndir.FindRootFile(w.path)
+		var err error
+		if path, err = w.find(w.path); err != nil {
+			return nil, err
+		}
 	}
-	var data []byte
-	if err == nil {
-		data, _, err = regular.Read(path)
-	}
-	var unsafe *owndir.RootFileError
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !w.named:
-		return nil, nil, nil
-	case errors.As(err, &unsafe):
-		return nil, nil, []*ConfigError{unsafeSiteFile(w.path, unsafe)}
-	case err != nil:
-		return nil, nil, []*ConfigError{unreadable(w.path, err)}
-	}
-	keep(data)
-	return parseConfig(w.path, data)
+	data, _, err := regular.Read(path)
+	return data, err
 }
 
-// unsafeSiteFile returns the error for a file that others than root can change.
-func unsafeSiteFile(path string, e *owndir.RootFileError) *ConfigError {
+// newUnsafeError returns the error for a file that others than root can change. It has no command for a file that
+// another user has made: such a command would make the content trusted.
+func newUnsafeError(path string, e *owndir.RootFileError) *ConfigError {
 	what := "the file "
 	if e.Path != path {
 		what = e.Path + " "
 	}
-	return &ConfigError{File: path, Message: what + e.Reason + ", but only root may be able to change this file", Fix: e.Fix()}
+	out := &ConfigError{File: path, Message: what + e.Reason + ", but only root may be able to change this file", Fix: e.Fix}
+	if e.Fix == "" {
+		out.Advice = "ask who administers this machine to check the content, and to replace or remove the file: another user may have written it"
+	}
+	return out
 }
 
 // refuseTopLevel refuses what only users decide. ssh runs the commands of a configuration that it reads
@@ -94,10 +128,38 @@ func (m *merger) refuseTopLevel(f *file) {
 // it, without a word from the user. A recipe may have them, because the user asks for it by name.
 func (m *merger) refuseSettings(cluster string, settings []Setting) {
 	for _, s := range settings {
-		if !mayPresetForAll(s.Flag) && s.Flag != "cluster" && s.Flag != "local-port" { // those are refused anyway
-			key := keyOf(s.Flag)
+		key := keyOf(s.Flag)
+		switch {
+		case s.Flag == "cluster" || s.Flag == "local-port": // those are refused for every file
+		case !mayPresetForAll(s.Flag):
 			m.bad(fmt.Sprintf("%s cannot be set for a cluster and all users: set it in a recipe", key), "clusters", cluster, key)
+		case s.Flag == "lease" && isZeroTime(s.Values[0]):
+			m.bad("lease cannot be 0 for all users: no job may run without its owner until its time limit, unless the user asks for that", "clusters", cluster, key)
 		}
+	}
+}
+
+// isZeroTime reports whether a text is a time span of 0.
+func isZeroTime(text string) bool {
+	d, err := time.ParseDuration(text)
+	return err == nil && d == 0
+}
+
+// refuseJump refuses a jump host with a user or a port. Those would count before the flags and ~/.ssh/config. Those of
+// a [hosts] table of the site-wide file count after them.
+func (m *merger) refuseJump(cluster string, jump spec) {
+	if jump.user != "" || jump.port != 0 {
+		m.bad(fmt.Sprintf("a jump host for all users has no user and no port: set them in [hosts.NAME], and write jump = [\"NAME\"] for %s", jump.host), "clusters", cluster, "jump")
+	}
+}
+
+// refuseService refuses another signing service for a built-in cluster. Secrets that users have for its own service
+// (passwords, stored tokens, CSCS_API_KEY) would be sent to the other one.
+func (m *merger) refuseService(cluster, service string) {
+	_, isBuiltIn := m.base.clusters[cluster]
+	_, isOwn := m.base.signing[service]
+	if isBuiltIn && !isOwn && service != "" {
+		m.bad(fmt.Sprintf("%s is built in: its signing service cannot be one of this file for all users, because secrets are sent to it", cluster), "clusters", cluster, "signing")
 	}
 }
 

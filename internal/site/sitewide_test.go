@@ -1,7 +1,9 @@
 package site
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,7 +40,15 @@ func TestSiteRoute(t *testing.T) {
 		{name: "config.toml's user and port", wide: wide, cluster: "lab", ssh: "Host lab.org\nUser me\nPort 23", config: "[clusters.lab]\nuser='x'\nport=24",
 			want: "gate=x@gate.org:2200 wide | lab=x@lab.org:24 wide"},
 		{name: "config.toml's host and jump", wide: wide, cluster: "lab", config: "[clusters.lab]\nhost='l2'\njump=[]\nidentity='i'",
-			want: "lab=course@l2:2222 -i i"},
+			want: "lab=@l2:22 -i i"},
+		{name: "config.toml's own cluster", wide: wide, cluster: "lab", config: "[clusters.lab]\nhost='mine.org'",
+			want: "lab=@mine.org:22"},
+		{name: "config.toml's own jump host", wide: wide, cluster: "lab", config: "[hosts.gate]\nhost='mine.org'",
+			want: "gate=course@mine.org:22 wide | lab=course@lab.org:2222 wide"},
+		{name: "config.toml adds to the cluster", wide: wide, cluster: "lab", config: "[clusters.lab]\naccount='x'\nuser='x'",
+			want: "gate=x@gate.org:2200 wide | lab=x@lab.org:2222 wide"},
+		{name: "config.toml's own address of what is built in", wide: "[clusters.daint]\nport=2022\njump=['gate']\n[hosts.gate]\nhost='g'", cluster: "daint", config: "[clusters.daint]\nhost='d2'",
+			want: "ela=@ela.cscs.ch:22 | daint=@d2:22"},
 		{name: "the file adds to what is built in", wide: "[clusters.daint]\nport=2022\n[hosts.ela]\nhost='ela2'", cluster: "daint",
 			want: "ela=@ela2:22 | daint=@daint.alps.cscs.ch:2022"},
 	} {
@@ -163,6 +173,119 @@ per_day = 3
 	}
 }
 
+// TestOwnClusterIsTheUsers: of a cluster and a service that config.toml defines itself, nothing of the site-wide file
+// counts: no presets, no signing service, no place where secrets are sent.
+func TestOwnClusterIsTheUsers(t *testing.T) {
+	const service = "kind='cscs'\nissuer='https://login.example.org'\nclient_id='x'\nredirect='http://localhost:1'\n"
+	const wide = "[signing.own]\n" + service + "endpoint='https://site.org'\naccount_endpoint='https://site.org'\n[clusters.lab]\nhost='site.org'\naccount='site'\nsigning='own'\n[clusters.lab2]\nhost='site.org'"
+	siteHome(t, "", "[signing.own]\n"+service+"endpoint='https://mine.org'\n[clusters.lab]\nhost='mine.org'\ntime='1h'", wide)
+	c, err := Load()
+	if err != nil || c.Ignored != nil {
+		t.Fatal(err, c.Ignored)
+	}
+	cl, err := c.Cluster(t.Context(), "lab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cl.Settings) != 1 || cl.Signing != "" {
+		t.Errorf("%+v, signing service %q", cl.Settings, cl.Signing)
+	}
+	if s, err := c.Signing("own"); err != nil || s.Account != "" || s.Endpoint != "https://mine.org" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	for _, e := range c.Entries() {
+		if path := strings.Join(e.Path, "."); e.Pos.File == c.SitePath && path != "clusters.lab2.host" {
+			t.Errorf("%s of the site-wide file is shown", path)
+		}
+	}
+	all, err := c.Aliases(t.Context(), os.DevNull, Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, a := range all {
+		names = append(names, a.Name)
+	}
+	if want := strings.Fields("ela besso beverin bristen clariden daint eiger lab2 santis"); !cmp.Equal(names, want) {
+		t.Errorf("aliases %v, want %v", names, want)
+	}
+}
+
+// TestUsersFileIsNotSiteWide: a file that the user names as config.toml is the user's alone, also at the place of the
+// site-wide file.
+func TestUsersFileIsNotSiteWide(t *testing.T) {
+	file := siteHome(t, "", "", "persist = '1h'\n[clusters.daint]\nsetup='x'")
+	link := filepath.Join(filepath.Dir(file), "link.toml")
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, own := range []string{file, link} {
+		t.Setenv("CSCS_CONFIG", own)
+		c, err := Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cl, err := c.Cluster(t.Context(), "daint")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Ignored != nil || len(cl.Settings) != 2 || c.IsSiteWide(cl.Settings[0]) {
+			t.Errorf("%s: %v, %+v", own, c.Ignored, cl.Settings)
+		}
+	}
+}
+
+// TestCheckNames: the names of clusters and services in the files must exist. A Host of ~/.ssh/config and a cluster
+// that is made on demand do.
+func TestCheckNames(t *testing.T) {
+	const config = `default_cluster = %q
+[recipes.r]
+command = ['x']
+cluster = %q
+[signing.sshservice]
+counts_with = %q
+`
+	made := Made{Name: "demo", Make: func(context.Context) (string, error) { t.Error("a cluster was made"); return "", nil }}
+	for _, tt := range []struct{ text, want string }{
+		{fmt.Sprintf(config, "daint", "demo", "cscs"), ""},
+		{fmt.Sprintf(config, "mylab", "wide", "sshservice"), ""},
+		{fmt.Sprintf(config, "daitn", "nosuch", "cscss"), "1:1 4:1 6:1"},
+	} {
+		siteHome(t, "Host mylab\nHostName lab.example.org", tt.text, "[clusters.wide]\nhost='x'\n")
+		c, err := Check(t.Context(), "", made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range SortProblems(c.Problems) {
+			got = append(got, fmt.Sprintf("%d:%d", p.Line, p.Column))
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s\n%v, want problems at %s", tt.text, c.Problems, tt.want)
+		}
+	}
+}
+
+// TestCheckSiteFile: the site-wide file is checked as such, also if it is named in place of config.toml.
+func TestCheckSiteFile(t *testing.T) {
+	file := siteHome(t, "", "[clusters.daint]\nsetup='mine'", "[clusters.daint]\nsetup='x'")
+	c, err := Check(t.Context(), file)
+	if err != nil || len(c.Problems) != 1 || c.Problems[0].File != file || c.Site != file || filepath.Base(c.User) != "config.toml" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// TestManyTypeErrors: the search for values of a wrong type has an end.
+func TestManyTypeErrors(t *testing.T) {
+	text := ""
+	for i := range 2 * maxTypeErrors {
+		text += fmt.Sprintf("[clusters.x%d]\nport='x'\n", i)
+	}
+	if _, _, problems := parseConfig("c.toml", []byte(text)); len(problems) != maxTypeErrors {
+		t.Error(len(problems))
+	}
+}
+
 // TestSiteAliases: ssh learns of the clusters of the site-wide file too, each once.
 func TestSiteAliases(t *testing.T) {
 	siteHome(t, "", "", "[clusters.lab]\nhost='lab.org'\njump=['ela']\nport=2222\n[clusters.daint]\naccount='x'")
@@ -190,6 +313,14 @@ func TestSiteRefusals(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"ssh_config = '/x'\n" + ok, "wide.toml:1:1: ssh_config cannot be set for all users"},
 		{"persist = '1h'\n" + ok, "wide.toml:1:1: persist cannot be set for all users"},
+		{ok + "lease = '0s'", "wide.toml:3:1: lease cannot be 0 for all users"},
+		{ok + "lease = '0.0000000000001ns'", "wide.toml:3:1: lease cannot be 0 for all users"},
+		{ok + "keep = true", "wide.toml:3:1: keep cannot be set for a cluster and all users"},
+		{ok + "jump = ['ela', 'root@gate']", "wide.toml:3:1: a jump host for all users has no user and no port"},
+		{ok + "jump = ['gate:2200']", "wide.toml:3:1: a jump host for all users has no user and no port"},
+		{"[signing.cscs]\naccount_endpoint='https://x.org'\n" + ok, "wide.toml:1:2: signing service cscs is built in and cannot be changed"},
+		{"[signing.sshservice]\nendpoint='https://x.org'\n" + ok, "wide.toml:1:2: signing service sshservice is built in and cannot be changed"},
+		{"[signing.own]\nkind='sshservice'\nendpoint='https://x.org'\n[clusters.daint]\nsigning='own'\n" + ok, "wide.toml:5:1: daint is built in: its signing service cannot be one of this file"},
 		{ok + "setup = 'x'", "wide.toml:3:1: setup cannot be set for a cluster and all users: set it in a recipe"},
 		{ok + "acount = 'x'", "wide.toml:3:1: unknown key clusters.new.acount, did you mean account?"},
 		{ok + "[clusters.new", "wide.toml:3:13: "},
@@ -210,6 +341,10 @@ func TestSiteRefusals(t *testing.T) {
 	siteHome(t, "", "[clusters.daint]\nsigning='own'", "x=1\n[signing.own]\n")
 	if _, err := Load(); err == nil || !strings.Contains(err.Error(), "no [signing.own]; ") || !strings.Contains(err.Error(), "wide.toml:1:1: unknown key x") {
 		t.Errorf("a consequence of the ignored file: %v", err)
+	}
+	siteHome(t, "", "default_cluster = 7", "x=1\n")
+	if _, err := Load(); err == nil || strings.Contains(err.Error(), "wide.toml") {
+		t.Errorf("no consequence of the ignored file: %v", err)
 	}
 	t.Setenv("CSCS_SITE_CONFIG", "/elsewhere/x.toml")
 	t.Setenv("CSCS_CONFIG", os.DevNull)

@@ -4,54 +4,86 @@ package site
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/alps-tunnel/cscs/internal/owndir"
 )
 
-// TestSitePath: the system has a place for the file, unless the user names a file or none.
-func TestSitePath(t *testing.T) {
+// TestFindSiteFile: the system has a place for the file, unless the user names a file or none.
+func TestFindSiteFile(t *testing.T) {
 	for value, want := range map[string]siteFile{
 		"": {path: "/etc/cscs/config.toml"}, "/x.toml": {path: "/x.toml", named: true}, os.DevNull: {},
 	} {
 		t.Setenv("CSCS_SITE_CONFIG", value)
-		if got := sitePath(); got != want {
+		if got := findSiteFile(); got.path != want.path || got.named != want.named || (got.find != nil) != (value == "") {
 			t.Errorf("%q: %+v", value, got)
 		}
 	}
 }
 
-// TestUnsafeSiteFile: a file at the system's place that others can write is not used. The error has the
-// command that fixes it.
+// TestUnsafeSiteFile: a file at the system's place that others than root can change is not used. The error has a
+// command only if that command trusts nothing that another user has written.
 func TestUnsafeSiteFile(t *testing.T) {
 	home(t, "", "")
-	dir := t.TempDir()
-	file := filepath.Join(dir, "config.toml")
-	for mode, refuse := range map[os.FileMode]bool{0o644: false, 0o600: false, 0o646: true, 0o664: true} {
-		if err := errors.Join(os.WriteFile(file, []byte("[clusters.new]\nhost='x'"), 0o600), os.Chmod(file, mode)); err != nil {
-			t.Fatal(err)
-		}
-		c, err := load(siteFile{path: file}, nil)
+	file := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(file, []byte("[clusters.new]\nhost='x'"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	find := func(err error) func(string) (string, error) {
+		return func(path string) (string, error) { return path, err }
+	}
+	for _, tt := range []struct {
+		err  error
+		used bool
+		fix  string
+	}{
+		{nil, true, ""},
+		{&owndir.RootFileError{Path: file, Reason: "is writable by others", Fix: "sudo chmod go-w F"}, false, "sudo chmod go-w F"},
+		{&owndir.RootFileError{Path: file, Reason: "belongs to mallory"}, false, ""},
+		{&owndir.RootFileError{Path: filepath.Dir(file), Reason: "belongs to mallory"}, false, ""},
+	} {
+		c, err := load(siteFile{path: file, find: find(tt.err)}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if used := len(c.Known()) == 8; used == refuse {
-			t.Errorf("%o: used %v: %v", mode, used, c.Ignored)
+		if used := len(c.Known()) == 8; used != tt.used {
+			t.Errorf("%v: used %v: %v", tt.err, used, c.Ignored)
 		}
 		var ce *ConfigError
-		if refuse && (!errors.As(c.Ignored, &ce) || !strings.Contains(ce.Message, "only root may be able to change this file") || ce.Fix != "sudo chown root "+file+" && sudo chmod go-w "+file) {
-			t.Errorf("%o: %+v", mode, ce)
+		if !tt.used && (!errors.As(c.Ignored, &ce) || !strings.Contains(ce.Message, "only root may be able to change this file") || ce.Fix != tt.fix || (ce.Advice == "") != (tt.fix != "")) {
+			t.Errorf("%v: %+v", tt.err, ce)
 		}
 	}
-	if err := errors.Join(os.WriteFile(file, []byte("x = 1"), 0o600), os.Chmod(file, 0o644)); err != nil {
+	if err := os.WriteFile(file, []byte("x = 1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var ce *ConfigError
-	if c, err := load(siteFile{path: file}, nil); err != nil || !errors.As(c.Ignored, &ce) || ce.Fix != "sudoedit "+file {
+	if c, err := load(siteFile{path: file, find: find(nil)}, nil); err != nil || !errors.As(c.Ignored, &ce) || ce.Fix != "sudoedit "+file {
 		t.Errorf("a mistake in it: %v, %+v", err, ce)
 	}
-	if c, err := load(siteFile{path: filepath.Join(dir, "none.toml")}, nil); err != nil || c.Ignored != nil {
-		t.Errorf("no file: %v, %v", c.Ignored, err)
+}
+
+// TestHiddenSiteFile: without CSCS_SITE_CONFIG, a place at which there can be no file, or none that this user can see,
+// is as good as none, and no reason for a warning.
+func TestHiddenSiteFile(t *testing.T) {
+	dir := home(t, "", "")
+	for _, tt := range []struct {
+		err    error
+		hidden bool
+	}{{fs.ErrNotExist, false}, {syscall.ENOTDIR, true}, {syscall.EACCES, true}} {
+		wide := siteFile{path: filepath.Join(dir, "cscs", "config.toml"), find: func(string) (string, error) { return "", &fs.PathError{Err: tt.err} }}
+		c, err := load(wide, nil)
+		if err != nil || c.Ignored != nil || (c.Hidden != nil) != tt.hidden {
+			t.Errorf("%v: %v, ignored: %v, hidden: %v", tt.err, err, c.Ignored, c.Hidden)
+		}
+	}
+	t.Setenv("CSCS_SITE_CONFIG", filepath.Join(dir, ".ssh", "config", "config.toml"))
+	if c, err := Load(); err != nil || c.Ignored == nil {
+		t.Errorf("a file that is named must be there: %v, %v", c, err)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// systemSitePath returns the place of the site-wide file. It asks the system for %ProgramData%: the user's
-// environment has no say in it.
+// systemSitePath returns the place of the site-wide file. It asks the system for %ProgramData%: a variable
+// of the user cannot change it.
 func systemSitePath() string {
 	dir, err := windows.KnownFolderPath(windows.FOLDERID_ProgramData, windows.KF_FLAG_DEFAULT)
 	if err != nil {
@@ -16,5 +16,5 @@ func systemSitePath() string {
 	return filepath.Join(dir, "cscs", "config.toml")
 }
 
-// editSiteFile returns "": the usual editor is as good, from an administrator's terminal.
+// editSiteFile returns "": an administrator uses the editor that a user has for config.toml.
 func editSiteFile(string) string { return "" }
