@@ -43,7 +43,7 @@ type event struct {
 }
 
 // eventSchema returns the schema of an event, which says which fields each one must and may have.
-var eventSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return schematest.Load("event.json") })
+var eventSchema = sync.OnceValues(func() (*jsonschema.Schema, error) { return schematest.LoadEvents() })
 
 // session is a cscs with --json that runs beside the test.
 type session struct {
