@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -54,6 +55,7 @@ files. It has no values, and no names but the built-in ones.`,
 			if err := fillEnv(cmd.Flags()); err != nil {
 				return err
 			}
+			d.warned.Do(func() {}) // a check reports a site-wide file that is ignored
 			if o.report && o.json {
 				return &problem.UsageError{Message: "--report and --json exclude each other", Hint: "for an issue: cscs doctor --report"}
 			}
@@ -114,6 +116,7 @@ func (d *deps) runDoctor(ctx context.Context, o *doctorFlags, tell func(doctor.R
 		cfg.Ports, cfg.MustHave = []int{o.localPort}, true
 	}
 	if c, err := d.loadSites(); err == nil { // otherwise the first check reports the error
+		cfg.SiteErr = cmp.Or(c.Ignored, c.Hidden)
 		if path, err := c.SSHConfigPath(); err == nil {
 			cfg.SSHConfig = path
 		}

@@ -94,6 +94,10 @@ func (d *deps) addEnvironment(r *bugreport.Report) {
 	if path, err := site.ConfigPath(); err == nil {
 		r.Settings = readForReport(path)
 	}
+	r.SiteSettings.Err = fs.ErrNotExist
+	if path := site.SitePath(); path != "" {
+		r.SiteSettings = readForReport(path)
+	}
 	if c, err := d.loadSites(); err == nil { // config.toml may name the file
 		if path, err := c.SSHConfigPath(); err == nil {
 			r.SSHConfig = readForReport(path)

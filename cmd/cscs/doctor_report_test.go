@@ -78,17 +78,22 @@ command = ["axolotl", "{port}"]
 func TestReportHasNoSecret(t *testing.T) {
 	dir, secrets := plantSecrets(t)
 	for _, tt := range []struct {
-		name, config string
-		args         []string
-		want         []string
+		name, config, site string
+		args               []string
+		want               []string
 	}{
-		{"to standard output", "good.toml", []string{"doctor", "--report"},
-			[]string{"route to cluster-1:", "clusters.cluster-1.account", "recipes.recipe-1.command", "identityfile 1", "others 1", "CSCS_ACCOUNT", "queue-timeout", "connection-refused", "CSCS_API_KEY", "HTTP_PROXY", "NO_PROXY", "SHELL", "https_proxy", "ssh config: host 2"}},
-		{"bad configuration", "config.toml", []string{"doctor", "--report", "-c", "okapi"}, []string{"unknown keys: 1", "site.ConfigError", "ssh config: not read"}},
-		{"to a file", "good.toml", []string{"doctor", "--report", filepath.Join(dir, "out.txt"), "--identity", filepath.Join(dir, "zebra-key")}, []string{"key-missing"}},
+		{"to standard output", "good.toml", "[clusters.okapi]\npartition = 'dugong'\n[hosts.daint]\nuser = 'zebra'\n", []string{"doctor", "--report"},
+			[]string{"site-wide file: clusters.cluster-1.partition, hosts.daint.user\n", "route to cluster-1:", "clusters.cluster-1.account", "recipes.recipe-1.command", "identityfile 1", "others 1", "CSCS_ACCOUNT", "queue-timeout", "connection-refused", "CSCS_API_KEY", "HTTP_PROXY", "NO_PROXY", "SHELL", "https_proxy", "ssh config: host 2"}},
+		{"site-wide file that is not used", "good.toml", "zebra = 1", []string{"doctor", "--report", "-c", "okapi"}, []string{"site-wide file: unknown keys: 1\n", "warning  files"}},
+		{"bad configuration", "config.toml", "", []string{"doctor", "--report", "-c", "okapi"}, []string{"unknown keys: 1", "site.ConfigError", "ssh config: not read"}},
+		{"to a file", "good.toml", "", []string{"doctor", "--report", filepath.Join(dir, "out.txt"), "--identity", filepath.Join(dir, "zebra-key")}, []string{"key-missing"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("CSCS_CONFIG", filepath.Join(dir, tt.config))
+			t.Setenv("CSCS_SITE_CONFIG", filepath.Join(dir, "site.toml"))
+			if err := os.WriteFile(filepath.Join(dir, "site.toml"), []byte(tt.site), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			var out, said bytes.Buffer
 			if code := runCommandLine(t.Context(), tt.args, newDeps(&ui.IO{Out: &out, Err: &said})); code == 0 {
 				t.Error("exit code 0 although a check has failed")
@@ -105,6 +110,9 @@ func TestReportHasNoSecret(t *testing.T) {
 				if strings.Contains(strings.ToLower(report), strings.ToLower(s)) {
 					t.Errorf("the report has %q", s)
 				}
+			}
+			if strings.Contains(said.String(), "is ignored") {
+				t.Errorf("the doctor's own result is enough: %s", said.String())
 			}
 			for _, w := range tt.want {
 				if !strings.Contains(report, w) {

@@ -24,16 +24,17 @@ import (
 
 // A Report has what is known of a machine and of the route from it. Text leaves out most of it.
 type Report struct {
-	Version   string // of cscs, with its commit, compiler and system
-	System    string // the distribution or release of the system
-	SSH       string // the version of the ssh program
-	Cluster   string // whose route the checks followed
-	Results   []doctor.Result
-	Settings  File     // config.toml
-	SSHConfig File     // the user's configuration of ssh
-	Env       []string // the names of the environment variables that are set, of those that cscs uses
-	Ended     []registry.Ended
-	Now       time.Time
+	Version      string // of cscs, with its commit, compiler and system
+	System       string // the distribution or release of the system
+	SSH          string // the version of the ssh program
+	Cluster      string // whose route the checks followed
+	Results      []doctor.Result
+	Settings     File     // config.toml
+	SiteSettings File     // the site-wide file
+	SSHConfig    File     // the user's configuration of ssh
+	Env          []string // the names of the environment variables that are set, of those that cscs uses
+	Ended        []registry.Ended
+	Now          time.Time
 }
 
 // A File is what is known of a configuration file.
@@ -60,6 +61,7 @@ func (r Report) Text() string {
 		b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
 	b.WriteString("\nconfig.toml: " + describeFile(r.Settings, func(data []byte) string { return describeSettings(data, m) }))
+	b.WriteString("\nsite-wide file: " + describeFile(r.SiteSettings, func(data []byte) string { return describeSettings(data, m) }))
 	b.WriteString("\nssh config: " + describeFile(r.SSHConfig, func(data []byte) string { return listOr(site.SSHShape(data), "nothing is set") }))
 	b.WriteString("\nenvironment: " + listOr(r.Env, "nothing is set"))
 	b.WriteString("\nended sessions, the latest last:")

@@ -33,9 +33,10 @@ func planted() Report {
 				Err: &chain.DialError{Hop: "zebra", Addr: "zebra:22", Phase: chain.PhaseConnect, Said: "zebra", Err: fmt.Errorf("dial zebra: %w", dns)}},
 			{Check: "files", Status: doctor.Warning, Host: "daint", Seen: "zebra", Problem: "Zebra said", Err: errors.Join(errors.New("zebra"), errno)},
 		},
-		Settings:  File{Data: []byte("default_cluster = 'zebra'\nzebra = 1\n[clusters.zebracluster]\naccount = 'zebra'\nzebra = 'zebra'\n[clusters.daint]\nenv = {ZEBRA = 'zebra'}\n[recipes.zebra]\ncommand = ['zebra']\n[hosts.ela]\nuser = 'zebra'\n")},
-		SSHConfig: File{Data: []byte("# zebra\nHost zebra\n  User zebra\nZebra zebra\nHost=zebra\nidentityfile\t\"zebra\"\n")},
-		Env:       []string{"CSCS_ACCOUNT"},
+		Settings:     File{Data: []byte("default_cluster = 'zebra'\nzebra = 1\n[clusters.zebracluster]\naccount = 'zebra'\nzebra = 'zebra'\n[clusters.daint]\nenv = {ZEBRA = 'zebra'}\n[recipes.zebra]\ncommand = ['zebra']\n[hosts.ela]\nuser = 'zebra'\n")},
+		SiteSettings: File{Data: []byte("[clusters.zebrasite]\nhost = 'zebra'\n[clusters.zebracluster]\nuser = 'zebra'\n")},
+		SSHConfig:    File{Data: []byte("# zebra\nHost zebra\n  User zebra\nZebra zebra\nHost=zebra\nidentityfile\t\"zebra\"\n")},
+		Env:          []string{"CSCS_ACCOUNT"},
 		Ended: []registry.Ended{
 			{App: "zebra", Cluster: "zebracluster", Job: "7", Partition: "zebra", Reason: "zebra", Code: &code, Problem: "queue-timeout", Ended: now.Add(-2 * time.Hour)},
 			{App: "jupyter", Cluster: "daint", Problem: "zebra zebra", Ended: now.Add(-time.Minute)},
@@ -63,6 +64,7 @@ checks on the route to cluster-1:
   warning  files   daint   0.0 s  other; fs.PathError > ` + syscall.EACCES.Error() + `
 
 config.toml: clusters.daint.env, clusters.cluster-1.account, default_cluster, hosts.ela.user, recipes.recipe-1.command, unknown keys: 2
+site-wide file: clusters.cluster-1.user, clusters.cluster-2.host
 ssh config: host 2, user 1, others 1, identityfile 1
 environment: CSCS_ACCOUNT
 ended sessions, the latest last:
