@@ -62,6 +62,39 @@ time = "40"
 	}
 }
 
+// TestDocumentedSiteFile: the example for administrators has no mistake, and decides what the page says.
+func TestDocumentedSiteFile(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(docs), "\n### The site-wide file\n")
+	_, rest, _ := strings.Cut(section, "```toml\n")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("there is no example")
+	}
+	siteFiles(t, example, "")
+	if c := capture(t, nil, "config", "check"); c.code != 0 || c.err != "" {
+		t.Errorf("exit code %d: %s", c.code, c.err)
+	}
+	c := capture(t, nil, "run", "notes", "--no-browser")
+	if c.code != 0 || c.err != "" || c.run == nil {
+		t.Fatalf("exit code %d: %s", c.code, c.err)
+	}
+	var hops []string
+	for _, h := range c.run.Hops {
+		hops = append(hops, h.Addr)
+	}
+	got := strings.Join([]string{c.run.Cluster, strings.Join(hops, " "), c.run.Request.Time, c.run.Idle.String(), c.run.App.Argv[0]}, ", ")
+	if want := "alpha, gate.example.org:22 alpha.example.org:22, 01:00:00, 1h0m0s, marimo"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if c := capture(t, nil, "config", "show", "--origin"); !strings.Contains(c.out, "endpoint = 'https://sign.example.org/keys'") {
+		t.Errorf("no signing service of the centre:\n%s", c.out)
+	}
+}
+
 // TestSiteIgnored: a site-wide file with an error is reported once, in one line, and stops no command.
 func TestSiteIgnored(t *testing.T) {
 	siteFiles(t, "default_cluster = 'eiger'\nacount = 'x'\n", "default_cluster = 'daint'")

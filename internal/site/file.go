@@ -9,40 +9,40 @@ import (
 
 // A file has the format of config.toml, of the site-wide file and of the embedded clusters.toml.
 type file struct {
-	DefaultCluster string                 `toml:"default_cluster"`
-	SSHConfig      string                 `toml:"ssh_config"`
-	Persist        text                   `toml:"persist"` // for each cluster without its own
-	Hosts          map[string]fileHost    `toml:"hosts"`
-	Signing        map[string]fileSigning `toml:"signing"`
-	Clusters       map[string]fileCluster `toml:"clusters"`
-	Recipes        map[string]fileRecipe  `toml:"recipes"`
+	DefaultCluster string                 `toml:"default_cluster"` // the cluster of a command that names none
+	SSHConfig      string                 `toml:"ssh_config"`      // a file in place of ~/.ssh/config
+	Persist        text                   `toml:"persist"`         // --persist for each cluster without its own
+	Hosts          map[string]fileHost    `toml:"hosts"`           // jump hosts, under the names that jump uses
+	Signing        map[string]fileSigning `toml:"signing"`         // services that sign keys
+	Clusters       map[string]fileCluster `toml:"clusters"`        // Slurm sites, under the names for --cluster
+	Recipes        map[string]fileRecipe  `toml:"recipes"`         // commands, under the names for cscs run NAME
 }
 
 type fileHost struct {
-	Host       string `toml:"host"`
-	Port       int    `toml:"port" jsonschema:"minimum=1,maximum=65535"`
-	User       string `toml:"user"`
-	Identity   string `toml:"identity"`
-	KnownHosts string `toml:"known_hosts"`
+	Host       string `toml:"host"`                                      // a name of the DNS, an address, or a Host of ~/.ssh/config; without it, the name of the table
+	Port       int    `toml:"port" jsonschema:"minimum=1,maximum=65535"` // the port of its sshd
+	User       string `toml:"user"`                                      // the user to log in as
+	Identity   string `toml:"identity"`                                  // the file of the private key
+	KnownHosts string `toml:"known_hosts"`                               // a file of host keys, in place of those that ssh uses; in the site-wide file, in addition to them
 }
 
 type fileCluster struct {
 	fileHost
-	Jump    *[]string `toml:"jump"`    // empty: no jump host; nil: not set
-	Signing *string   `toml:"signing"` // empty: none; nil: not set
+	Jump    *[]string `toml:"jump"`    // the jump hosts, outermost first: names of [hosts] tables, or user@host:port (in the site-wide file, without user and port); [] for none
+	Signing *string   `toml:"signing"` // the service that signs keys for the cluster; "" for none
 	defaults
 }
 
 type fileRecipe struct {
-	Command []string `toml:"command" jsonschema:"minItems=1"`
-	Port    text     `toml:"port"`
+	Command []string `toml:"command" jsonschema:"minItems=1"` // the command and its arguments; {port} stands for the port
+	Port    text     `toml:"port"`                            // the port of the server on the node
 	defaults
 }
 
 // defaults are the flags that a cluster or a recipe may preset. The key is the flag's name with "_" for
 // "-"; listSettings depends on that.
 type defaults struct {
-	Cluster       text              `toml:"cluster"` // in recipes only
+	Cluster       text              `toml:"cluster"` // the cluster to run on; in recipes only
 	Time          text              `toml:"time"`
 	Account       text              `toml:"account"`
 	Partition     text              `toml:"partition"`

@@ -2,9 +2,13 @@ package site
 
 import (
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/invopop/jsonschema"
@@ -13,8 +17,12 @@ import (
 	"github.com/alps-tunnel/cscs/internal/schematest"
 )
 
-// configSchema returns the schema of config.toml, with its keys from the structs.
-func configSchema() *jsonschema.Schema {
+// notSiteWide marks keys that the site-wide file may not set.
+const notSiteWide = "not in the site-wide file"
+
+// configSchema returns the schema of config.toml, with its keys from the structs and their meaning from the comments.
+func configSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
 	scalar := &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}}}
 	r := &jsonschema.Reflector{
 		Anonymous: true, ExpandedStruct: true, FieldNameTag: "toml", RequiredFromJSONSchemaTags: true,
@@ -30,6 +38,8 @@ func configSchema() *jsonschema.Schema {
 			return nil
 		},
 	}
+	comments := readFieldComments(t, "file.go", "signing.go")
+	r.LookupComment = func(t reflect.Type, field string) string { return comments[t.Name()+"."+field] }
 	s := r.Reflect(file{})
 	s.Title = "config.toml of cscs, and its site-wide file"
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
@@ -40,13 +50,50 @@ func configSchema() *jsonschema.Schema {
 	for _, key := range []string{"cluster", "local_port"} { // of recipes only
 		s.Definitions["fileCluster"].Properties.Delete(key)
 	}
+	for _, key := range []string{"ssh_config", "persist"} { // refuseTopLevel
+		top, _ := s.Properties.Get(key)
+		top.Comments = notSiteWide
+	}
+	for _, key := range keysOf(defaults{}) {
+		if p, ok := s.Definitions["fileCluster"].Properties.Get(key); ok && !mayPresetForAll(strings.ReplaceAll(key, "_", "-")) {
+			p.Comments = notSiteWide
+		}
+	}
 	return s
+}
+
+// readFieldComments returns the comments behind the fields of the structs in these files, by TYPE.FIELD. The Reflector
+// reads only those of exported types.
+func readFieldComments(t *testing.T, files ...string) map[string]string {
+	t.Helper()
+	comments := map[string]string{}
+	for _, name := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			if s, ok := spec.Type.(*ast.StructType); ok {
+				for _, field := range s.Fields.List {
+					for _, name := range field.Names {
+						comments[spec.Name.Name+"."+name.Name] = strings.TrimSpace(field.Comment.Text())
+					}
+				}
+			}
+			return false
+		})
+	}
+	return comments
 }
 
 // TestConfigSchema: the schema in the tree is that of the structs, and takes the example of the documentation
 // and the built-in clusters.
 func TestConfigSchema(t *testing.T) {
-	schematest.CheckCurrent(t, "config.json", configSchema())
+	schematest.CheckCurrent(t, "config.json", configSchema(t))
 	docs, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
@@ -150,11 +197,7 @@ func exampleValue(key string, t reflect.Type) string {
 // judgeConfig returns what is wrong with a file, as cscs and as the schema say.
 func judgeConfig(t *testing.T, text string) (config, schema error) {
 	t.Helper()
-	f, ps, problems := parseConfig("c.toml", []byte(text))
-	if f != nil {
-		problems = append(problems, newConfig("c.toml", siteFile{}, nil).mergeFile("c.toml", f, ps, originUser)...)
-	}
-	if len(problems) > 0 {
+	if problems := newConfig("c.toml", siteFile{}, nil).mergeText("c.toml", []byte(text), originUser); len(problems) > 0 {
 		config = problems[0]
 	}
 	var tree map[string]any

@@ -41,14 +41,14 @@ type Signing struct {
 }
 
 type fileSigning struct {
-	Kind     string `toml:"kind" jsonschema:"enum=cscs,enum=sshservice"`          // cscs: certifies a key after a login in the browser; sshservice: makes the key, for a password and a one-time password
-	Endpoint string `toml:"endpoint"`                                             // the address that signs keys
-	Issuer   string `toml:"issuer"`                                               // cscs only: the address of the OpenID provider
-	ClientID string `toml:"client_id"`                                            // cscs only: the name of the program at the provider
-	Redirect string `toml:"redirect"`                                             // cscs only: the address of this machine to which the provider sends the browser back
-	Account  string `toml:"account_endpoint"`                                     // cscs only: the address that gives a token for CSCS_API_KEY
-	Tokens   string `toml:"tokens" jsonschema:"enum=file,enum=keyring,enum=none"` // cscs only: where the tokens of a login are stored
-	PerDay   int    `toml:"per_day" jsonschema:"minimum=0"`                       // signatures a day; without it, they are not counted
+	Kind     string `toml:"kind" jsonschema:"enum=cscs,enum=sshservice"`                       // cscs: certifies a key after a login in the browser; sshservice: makes the key, for a password and a one-time password
+	Endpoint string `toml:"endpoint"`                                                          // the address that signs keys
+	Issuer   string `toml:"issuer"`                                                            // cscs only: the address of the OpenID provider
+	ClientID string `toml:"client_id"`                                                         // cscs only: the name of the program at the provider
+	Redirect string `toml:"redirect"`                                                          // cscs only: the address of this machine to which the provider sends the browser back
+	Account  string `toml:"account_endpoint"`                                                  // cscs only: the address that gives a token for CSCS_API_KEY
+	Tokens   string `toml:"tokens" jsonschema:"enum=file,enum=keyring,enum=none,default=file"` // cscs only: where the tokens of a login are stored
+	PerDay   int    `toml:"per_day" jsonschema:"minimum=0"`                                    // signatures a day; without it, they are not counted
 
 	CountsWith string `toml:"counts_with"` // the service with whose signatures these are counted; without it, they count alone
 }
