@@ -39,18 +39,9 @@ install_release() {
 	! installed "$release" || return 0
 	tree=$(tree_of "$release")
 	mkdir -p "$LAB_ROOT/$release"
-	rm -rf "$tree.new"
+	remove_tree "$tree.new"
 	build_tree "$release" "$tree.new"
 	mv "$tree.new" "$tree"
-	remove_old_trees "$release"
+	remove_old_trees "$LAB_ROOT/$release" "$tree"
 	note "$release is installed in $tree"
-}
-
-# remove_old_trees RELEASE: those of other recipes that no lab is running on
-# and that are older than a day: a younger one is another worktree's.
-remove_old_trees() {
-	local old
-	find "$LAB_ROOT/$1" -mindepth 1 -maxdepth 1 -mtime +1 ! -path "$(tree_of "$1")*" | while read -r old; do
-		grep -qsE "lowerdir=([^,]*:)?$old(/files)?[:,]" /proc/[0-9]*/mountinfo || rm -rf "$old"
-	done
 }

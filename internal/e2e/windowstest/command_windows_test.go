@@ -52,11 +52,11 @@ func TestKeyStatus(t *testing.T) {
 		code     int
 		problems string
 	}{
-		"none":          {0, false, 3, "none at"},
-		"valid":         {20 * time.Hour, false, 0, ""},
-		"valid, named":  {20 * time.Hour, true, 0, ""},
-		"expired":       {-time.Hour, false, 3, "expired"},
-		"expired, name": {-time.Hour, true, 3, "expired"},
+		"none":           {0, false, 3, "none at"},
+		"valid":          {20 * time.Hour, false, 0, ""},
+		"valid, named":   {20 * time.Hour, true, 0, ""},
+		"expired":        {-time.Hour, false, 3, "expired"},
+		"expired, named": {-time.Hour, true, 3, "expired"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)
@@ -81,7 +81,7 @@ func TestKeyStatus(t *testing.T) {
 			if err := json.Unmarshal([]byte(out), &status); err != nil {
 				t.Fatalf("%v: %q", err, out)
 			}
-			if status.Usable != (tt.code == 0) || status.Key != want || !strings.Contains(status.Problem, tt.problems) {
+			if status.Usable != (tt.code == 0) || status.Key != want || !strings.Contains(status.Problem, tt.problems) || tt.problems == "" && status.Problem != "" {
 				t.Errorf("got %+v, want the key %q", status, want)
 			}
 			if status.Agent == "silent" { // the service of Windows is off by default

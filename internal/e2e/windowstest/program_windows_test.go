@@ -36,7 +36,8 @@ func newUser(t *testing.T) *user {
 	t.Helper()
 	u := &user{t: t, dir: filepath.Join(t.TempDir(), "Zoë Müller")}
 	local, roaming := filepath.Join(u.dir, "AppData", "Local"), filepath.Join(u.dir, "AppData", "Roaming")
-	for _, dir := range []string{local, roaming} {
+	temporary := filepath.Join(local, "Temp")
+	for _, dir := range []string{temporary, roaming} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -46,7 +47,7 @@ func newUser(t *testing.T) *user {
 			u.env = append(u.env, kv)
 		}
 	}
-	u.env = append(u.env, "USERPROFILE="+u.dir, "LOCALAPPDATA="+local, "APPDATA="+roaming, "NO_COLOR=1")
+	u.env = append(u.env, "USERPROFILE="+u.dir, "LOCALAPPDATA="+local, "APPDATA="+roaming, "TEMP="+temporary, "TMP="+temporary, "NO_COLOR=1")
 	t.Cleanup(func() {
 		waittest.Until(t, patience, "the end of all processes", func() bool { return len(processes(t)) == 0 })
 	})
@@ -69,12 +70,14 @@ func (u *user) write(text []byte, path ...string) string {
 // files returns the files below the profile.
 func (u *user) files() []string {
 	var all []string
-	_ = filepath.WalkDir(u.dir, func(path string, d fs.DirEntry, err error) error {
+	if err := filepath.WalkDir(u.dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			all = append(all, path)
 		}
-		return nil
-	})
+		return err
+	}); err != nil {
+		u.t.Error(err)
+	}
 	return all
 }
 
