@@ -109,16 +109,21 @@ func (s *Store) withLock(do func() error) error {
 	return do()
 }
 
+// removalTime is how long another process may take to remove a lock and its directories.
+const removalTime = time.Second
+
 // lockAll takes the lock of the store on the file that has its name. If another process has removed
 // the file meanwhile, the lock on it excludes no process, and lockAll tries again.
 func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
 	name := filepath.Join(s.dir, ".lock")
+	removed, cancel := context.WithTimeout(ctx, removalTime)
+	defer cancel()
 	for {
-		if err := owndir.Make(s.dir); err != nil {
-			return nil, err
-		}
 		all := flock.New(name, flock.SetPermissions(0o600))
-		_, err := all.TryLockContext(ctx, time.Millisecond)
+		err := owndir.Make(s.dir)
+		if err == nil {
+			_, err = all.TryLockContext(ctx, time.Millisecond)
+		}
 		if err == nil {
 			held, heldErr := all.Stat()
 			named, namedErr := os.Stat(name)
@@ -127,8 +132,15 @@ func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
 			}
 		}
 		_ = all.Close()
-		if err != nil && !errors.Is(err, fs.ErrNotExist) || ctx.Err() != nil {
+		// MkdirAll reports that a directory exists if another process removes it between two of its calls.
+		again := err == nil || errors.Is(err, fs.ErrNotExist) ||
+			(errors.Is(err, fs.ErrExist) || mayBeInRemoval(err)) && removed.Err() == nil
+		if !again || ctx.Err() != nil {
 			return nil, cmp.Or(err, ctx.Err())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Millisecond):
 		}
 	}
 }
