@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/alps-tunnel/cscs/internal/jsonkeep"
 	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
 )
@@ -45,22 +46,22 @@ func (s *Store) NoteEnded(e Ended) error {
 		e.Reason = e.Reason[:len(e.Reason)-n]
 	}
 	return s.withLock(func() error {
-		all := slices.DeleteFunc(s.Ended(e.Ended), func(old Ended) bool { return old.ID == e.ID })
-		return s.writeEnded(append(all, e))
+		all := slices.DeleteFunc(s.readEnded(e.Ended), func(old endedNote) bool { return old.Known.ID == e.ID })
+		return s.writeEnded(append(all, endedNote{Known: e}))
 	})
 }
 
 // RemoveEnded removes the notes of sessions that turned out to be live.
 func (s *Store) RemoveEnded(ids ...string) error {
-	isNamed := func(e Ended) bool { return slices.Contains(ids, e.ID) }
-	if !slices.ContainsFunc(s.Ended(time.Now()), isNamed) {
+	isNamed := func(e endedNote) bool { return slices.Contains(ids, e.Known.ID) }
+	if !slices.ContainsFunc(s.readEnded(time.Now()), isNamed) {
 		return nil
 	}
-	return s.withLock(func() error { return s.writeEnded(slices.DeleteFunc(s.Ended(time.Now()), isNamed)) })
+	return s.withLock(func() error { return s.writeEnded(slices.DeleteFunc(s.readEnded(time.Now()), isNamed)) })
 }
 
 // writeEnded replaces the notes. The caller holds the lock of the store.
-func (s *Store) writeEnded(all []Ended) error {
+func (s *Store) writeEnded(all []endedNote) error {
 	if len(all) == 0 {
 		return os.Remove(s.endedPath())
 	}
@@ -78,14 +79,25 @@ func (s *Store) writeEnded(all []Ended) error {
 // Ended returns the sessions that ended within a week before now, the latest one last. It ignores
 // notes that cannot be read.
 func (s *Store) Ended(now time.Time) []Ended {
+	var all []Ended
+	for _, e := range s.readEnded(now) {
+		all = append(all, e.Known)
+	}
+	return all
+}
+
+// An endedNote is a note with the fields that another version of cscs has written into it.
+type endedNote = jsonkeep.Object[Ended]
+
+func (s *Store) readEnded(now time.Time) []endedNote {
 	data, _, err := regular.Read(s.endedPath())
 	if err != nil {
 		return nil
 	}
-	var all []Ended
+	var all []endedNote
 	for line := range bytes.Lines(data) {
-		var e Ended
-		if json.Unmarshal(line, &e) == nil && sessionid.IsID(e.ID) && now.Sub(e.Ended) < endedAge {
+		var e endedNote
+		if json.Unmarshal(line, &e) == nil && sessionid.IsID(e.Known.ID) && now.Sub(e.Known.Ended) < endedAge {
 			all = append(all, e)
 		}
 	}

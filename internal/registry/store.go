@@ -16,6 +16,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/alps-tunnel/cscs/internal/jsonkeep"
 	"github.com/alps-tunnel/cscs/internal/owndir"
 	"github.com/alps-tunnel/cscs/internal/regular"
 	"github.com/alps-tunnel/cscs/internal/sessionid"
@@ -46,9 +47,10 @@ func (e *AttendedError) Error() string {
 
 // An Entry is the record of a session that this process attends. It holds the record's lock.
 type Entry struct {
-	store *Store
-	id    string
-	lock  *flock.Flock
+	store  *Store
+	id     string
+	lock   *flock.Flock
+	before jsonkeep.Object[Record] // as it was found, with the fields of other versions
 
 	socket string // of Serve; removed before the lock is released; "": none
 }
@@ -75,6 +77,7 @@ func (s *Store) Take(r Record) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.readUnknown()
 	if err := e.Write(r); err != nil {
 		_ = e.Remove()
 		return nil, err
@@ -163,10 +166,21 @@ func (s *Store) lockOf(id string) *flock.Flock {
 
 func (s *Store) filePath(id, suffix string) string { return filepath.Join(s.dir, id+suffix) }
 
-// Write replaces the record atomically.
+// readUnknown reads the fields that another version has written into the record, so that Write keeps them. A file that
+// is no record of the session has none.
+func (e *Entry) readUnknown() {
+	b, _, err := regular.Read(e.store.filePath(e.id, ".json"))
+	if err != nil || json.Unmarshal(b, &e.before) != nil || e.before.Known.ID != e.id {
+		e.before = jsonkeep.Object[Record]{}
+	}
+}
+
+// Write replaces the record atomically. It keeps the fields that this version does not know.
 func (e *Entry) Write(r Record) error {
 	r.ID, r.V, r.Seen = e.id, RecordVersion, time.Now().UTC().Truncate(time.Second)
-	b, err := json.MarshalIndent(r, "", "  ")
+	record := e.before // a copy, since Write may be called by several goroutines
+	record.Known = r
+	b, err := json.MarshalIndent(record, "", "  ")
 	if err != nil {
 		return err
 	}

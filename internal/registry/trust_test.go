@@ -90,8 +90,8 @@ func TestBadRecords(t *testing.T) {
 	}
 }
 
-// TestRecordOfAnotherVersion: a record and a note that another version of cscs wrote are read as far as they are known
-// (docs/compatibility.md).
+// TestRecordOfAnotherVersion: a record and a note that another version of cscs wrote are read as far as they are known,
+// and lose nothing when this version writes them (docs/compatibility.md).
 func TestRecordOfAnotherVersion(t *testing.T) {
 	s := Open(t.TempDir())
 	take(t, s, Record{ID: "abcdefgh", State: Detached}).Leave()
@@ -109,5 +109,49 @@ func TestRecordOfAnotherVersion(t *testing.T) {
 	}
 	if ended := s.Ended(now); len(ended) != 1 || ended[0].Cluster != "daint" {
 		t.Errorf("ended: %+v", ended)
+	}
+	// To attend the session, and to add and remove notes, changes what this version knows, and keeps the rest.
+	e := take(t, s, Record{ID: "bcdefgha", State: Starting})
+	if err := e.Write(Record{State: Ready, Job: "7"}); err != nil {
+		t.Fatal(err)
+	}
+	e.Leave()
+	for _, id := range []string{"defghabc", "efghabcd"} {
+		if err := s.NoteEnded(Ended{ID: id, Ended: now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.RemoveEnded("defghabc"); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string][]string{
+		filepath.Join(s.Dir(), "bcdefgha.json"): {`"v": 1`, `"state": "ready"`, `"job": "7"`, `"colour": "red"`},
+		s.endedPath():                           {`"id":"cdefghab"`, `"colour":"red"}`, `"id":"efghabcd"`},
+	} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if strings.Count(string(text), w) != 1 {
+				t.Errorf("%q is not once in %s:\n%s", w, path, text)
+			}
+		}
+	}
+}
+
+// TestRecordOfAnotherSession: the fields of a file that is no record of the session are not kept.
+func TestRecordOfAnotherSession(t *testing.T) {
+	for _, text := range []string{`{"id":"bcdefgha","colour":"red"}`, `{"id":7,"colour":"red"}`, `{"colour":"red"}`, `["colour"]`, `colour`} {
+		s := Open(t.TempDir())
+		take(t, s, Record{ID: "cdefghab"}).Leave()
+		path := filepath.Join(s.Dir(), "abcdefgh.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		take(t, s, Record{ID: "abcdefgh"}).Leave()
+		if got, err := os.ReadFile(path); err != nil || strings.Contains(string(got), "colour") {
+			t.Errorf("%s: %s, %v", text, got, err)
+		}
 	}
 }

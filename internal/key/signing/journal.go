@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/alps-tunnel/cscs/internal/jsonkeep"
 )
 
 // An Entry is a signing that this machine has recorded.
@@ -35,7 +37,8 @@ func OpenJournal(state string) Journal { return Journal{filepath.Join(state, "si
 // the last day that have neither expired nor been revoked.
 func (j Journal) Used(service string, now time.Time, with ...string) int {
 	n := 0
-	for _, e := range j.read() {
+	for _, line := range j.read() {
+		e := line.Known
 		if (e.Service == service || slices.Contains(with, e.Service)) && !e.Short && !e.Revoked && now.Sub(e.Time) < day && (e.Until.IsZero() || now.Before(e.Until)) {
 			n++
 		}
@@ -45,8 +48,8 @@ func (j Journal) Used(service string, now time.Time, with ...string) int {
 
 // Latest returns the one of these services that signed last, or "" if the journal has none.
 func (j Journal) Latest(among func(service string) bool) string {
-	for _, e := range slices.Backward(j.read()) {
-		if !e.Short && among(e.Service) {
+	for _, line := range slices.Backward(j.read()) {
+		if e := line.Known; !e.Short && among(e.Service) {
 			return e.Service
 		}
 	}
@@ -56,23 +59,26 @@ func (j Journal) Latest(among func(service string) bool) string {
 // Add records a signing. Its caller holds the lock of the key. Two keys at once may lose one entry,
 // which is only for counting.
 func (j Journal) Add(e Entry) error {
-	entries := slices.DeleteFunc(j.read(), func(old Entry) bool { return e.Time.Sub(old.Time) > 2*day })
-	return j.write(append(entries, e))
+	entries := slices.DeleteFunc(j.read(), func(old journalLine) bool { return e.Time.Sub(old.Known.Time) > 2*day })
+	return j.write(append(entries, journalLine{Known: e}))
 }
 
 // Revoke records that a certificate was revoked.
 func (j Journal) Revoke(serial uint64) error {
 	entries := j.read()
 	for i := range entries {
-		if entries[i].Serial == serial {
-			entries[i].Revoked = true
+		if entries[i].Known.Serial == serial {
+			entries[i].Known.Revoked = true
 		}
 	}
 	return j.write(entries)
 }
 
+// A journalLine is an entry with the fields that another version of cscs has written into it.
+type journalLine = jsonkeep.Object[Entry]
+
 // read returns all entries. It ignores lines that it cannot parse.
-func (j Journal) read() []Entry {
+func (j Journal) read() []journalLine {
 	data, err := os.ReadFile(j.path)
 	if err != nil {
 		return nil
@@ -80,10 +86,10 @@ func (j Journal) read() []Entry {
 	return parseJournal(data)
 }
 
-func parseJournal(data []byte) (entries []Entry) {
+func parseJournal(data []byte) (entries []journalLine) {
 	for line := range bytes.Lines(data) {
-		var e Entry
-		if json.Unmarshal(line, &e) == nil && !e.Time.IsZero() {
+		var e journalLine
+		if json.Unmarshal(line, &e) == nil && !e.Known.Time.IsZero() {
 			entries = append(entries, e)
 		}
 	}
@@ -91,7 +97,7 @@ func parseJournal(data []byte) (entries []Entry) {
 }
 
 // write replaces the journal's file, or removes it if there are no entries.
-func (j Journal) write(entries []Entry) error {
+func (j Journal) write(entries []journalLine) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	for _, e := range entries {

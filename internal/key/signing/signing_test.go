@@ -753,9 +753,28 @@ func FuzzJournal(f *testing.F) {
 	f.Add([]byte(`{"time":"2026-11-25T10:00:00Z","service":"cscs","serial":"7","until":"2026-11-26T10:00:00Z","path":"/k"}` + "\nnull\n{}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, e := range parseJournal(data) {
-			if e.Time.IsZero() {
+			if e.Known.Time.IsZero() {
 				t.Errorf("%+v", e)
 			}
 		}
 	})
+}
+
+// TestJournalOfAnotherVersion: to record and to revoke a signing keeps the fields that another version has written.
+func TestJournalOfAnotherVersion(t *testing.T) {
+	j, now := OpenJournal(t.TempDir()), time.Now().UTC().Truncate(time.Second)
+	line := `{"time":"` + now.Format(time.RFC3339) + `","service":"cscs","serial":"7","colour":"red"}`
+	if err := os.WriteFile(j.path, []byte(line+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(j.Add(Entry{Time: now, Service: "cscs", Serial: 8}), j.Revoke(7)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(j.path)
+	if err != nil || strings.Count(string(text), `"revoked":true,"colour":"red"}`) != 1 || strings.Count(string(text), "\n") != 2 {
+		t.Errorf("%s, %v", text, err)
+	}
+	if used := j.Used("cscs", now); used != 1 {
+		t.Errorf("%d are used", used)
+	}
 }
