@@ -70,7 +70,7 @@ func (d *deps) runDoctorReport(ctx context.Context, o *doctorFlags) error {
 // from it why there is no whole report: an interrupt, or an error of out.
 func (d *deps) printReport(ctx context.Context, o *doctorFlags, out io.Writer) (worst, err error) {
 	d.say("checking each step; this takes at most 20 s")
-	r := bugreport.Report{Cluster: d.doctorsCluster(o.cluster)}
+	r := bugreport.Report{Cluster: d.doctorsCluster(o.cluster), IsProblem: problem.IsID}
 	ssh := make(chan string, 1)
 	go func() { ssh <- bugreport.SSH(ctx) }() // beside the checks: a program that hangs would add to their time
 	worst = d.runDoctor(ctx, o, func(res doctor.Result) { r.Results = append(r.Results, res) })

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -19,7 +18,6 @@ import (
 	"github.com/alps-tunnel/cscs/internal/doctor"
 	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/site"
-	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // A Report has what is known of a machine and of the route from it. Text leaves out most of it.
@@ -35,6 +33,9 @@ type Report struct {
 	Env          []string // the names of the environment variables that are set, of those that cscs uses
 	Ended        []registry.Ended
 	Now          time.Time
+	// IsProblem reports whether an ID is in the catalogue of problems. Only those are in the text: an ID may come from a
+	// file or, in part, from another host.
+	IsProblem func(id string) bool
 }
 
 // A File is what is known of a configuration file.
@@ -52,7 +53,7 @@ func (r Report) Text() string {
 	fmt.Fprintf(&b, "checks on the route to %s:\n", m.label("cluster", r.Cluster))
 	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	for _, res := range r.Results {
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%.1f s\t%s\n", res.Status, res.Check, m.host(res.Host), res.Took, describeResult(res))
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%.1f s\t%s\n", res.Status, res.Check, m.host(res.Host), res.Took, r.describeResult(res))
 	}
 	_ = w.Flush() // a strings.Builder accepts everything
 	table := b.String()
@@ -69,36 +70,32 @@ func (r Report) Text() string {
 		b.WriteString(" none")
 	}
 	for _, e := range r.Ended {
-		b.WriteString("\n  " + describeEnded(e, m, r.Now))
+		b.WriteString("\n  " + r.describeEnded(e, m))
 	}
 	return b.String() + "\n"
 }
 
 // describeResult returns what is wrong, as the problem's ID, the exit code and the kinds of errors, and the facts.
-func describeResult(r doctor.Result) string {
+func (r Report) describeResult(res doctor.Result) string {
 	var parts []string
-	if r.Problem != "" {
-		parts = append(parts, problemID(r.Problem))
+	if res.Problem != "" {
+		parts = append(parts, r.problemID(res.Problem))
 	}
-	if r.Code != nil {
-		parts = append(parts, fmt.Sprintf("exit code %d", *r.Code))
+	if res.Code != nil {
+		parts = append(parts, fmt.Sprintf("exit code %d", *res.Code))
 	}
-	if causes := listCauses(r.Err); len(causes) > 0 {
+	if causes := listCauses(res.Err); len(causes) > 0 {
 		parts = append(parts, strings.Join(causes, " > "))
 	}
-	if r.Facts != "" {
-		parts = append(parts, r.Facts)
+	if res.Facts != "" {
+		parts = append(parts, res.Facts)
 	}
 	return strings.Join(parts, "; ")
 }
 
-// plainID matches the IDs of internal/problem.
-var plainID = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
-
-// problemID returns the ID of a problem. An ID may come from a record or, in part, from another host.
-func problemID(id string) string {
-	kind, isRemote := strings.CutPrefix(id, "remote-")
-	if !plainID.MatchString(id) || isRemote && !slurm.IsErrorKind(kind) {
+// problemID returns the ID of a problem, or "other" if it is unknown.
+func (r Report) problemID(id string) string {
+	if !r.IsProblem(id) {
 		return "other"
 	}
 	return id
@@ -134,17 +131,17 @@ func listOr(all []string, none string) string {
 var builtInApps = []string{"jupyter", "tensorboard", "run", "tunnel"}
 
 // describeEnded returns the app, the cluster, the time since the end, the exit code and the problem of a session.
-func describeEnded(e registry.Ended, m *mask, now time.Time) string {
+func (r Report) describeEnded(e registry.Ended, m *mask) string {
 	app := e.App
 	if !slices.Contains(builtInApps, app) {
 		app = m.label("recipe", app)
 	}
-	s := fmt.Sprintf("%s on %s, %s ago", app, m.label("cluster", e.Cluster), now.Sub(e.Ended).Round(time.Minute))
+	s := fmt.Sprintf("%s on %s, %s ago", app, m.label("cluster", e.Cluster), r.Now.Sub(e.Ended).Round(time.Minute))
 	if e.Code != nil {
 		s += fmt.Sprintf(", exit code %d", *e.Code)
 	}
 	if e.Problem != "" {
-		s += ", " + problemID(e.Problem)
+		s += ", " + r.problemID(e.Problem)
 	}
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,6 +28,9 @@ func planted() Report {
 	dns := &net.DNSError{Err: "no such host zebra", Name: "zebra.example.org", Server: "zebra", IsNotFound: true}
 	return Report{
 		Version: "cscs v1", System: "debian 13", SSH: "OpenSSH_10.0p2", Cluster: "zebracluster", Now: now,
+		IsProblem: func(id string) bool {
+			return slices.Contains([]string{"no-such-host", "queue-timeout", "remote-gone"}, id)
+		},
 		Results: []doctor.Result{
 			{Check: "config", Status: doctor.OK, Seen: "the way is zebra", Facts: "hosts: 2", Took: 0.21},
 			{Check: "names", Status: doctor.Failure, Host: "zebrahost", Seen: "zebra", Hint: "ssh zebra", Fix: "zebra", Problem: "no-such-host", Code: &code,
@@ -40,7 +44,7 @@ func planted() Report {
 		Ended: []registry.Ended{
 			{App: "zebra", Cluster: "zebracluster", Job: "7", Partition: "zebra", Reason: "zebra", Code: &code, Problem: "queue-timeout", Ended: now.Add(-2 * time.Hour)},
 			{App: "jupyter", Cluster: "daint", Problem: "zebra zebra", Ended: now.Add(-time.Minute)},
-			{App: "run", Cluster: "daint", Problem: "remote-zebra", Ended: now},
+			{App: "run", Cluster: "daint", Problem: "zebra", Ended: now},
 			{App: "tunnel", Cluster: "daint", Problem: "remote-gone", Ended: now},
 		},
 	}
