@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime/debug"
@@ -38,18 +40,38 @@ SOURCE_DATE_EPOCH, otherwise that of the commit from which cscs was built.`,
 			if err != nil {
 				return err
 			}
-			for _, p := range manPages(cmd.Root(), date) {
-				path := filepath.Join(args[0], filepath.FromSlash(p.path))
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // all users read manual pages
-					return err
-				}
-				if err := os.WriteFile(path, p.text, 0o644); err != nil { //nolint:gosec // the same
-					return err
-				}
-			}
-			return nil
+			return writePages(args[0], manPages(cmd.Root(), date))
 		},
 	}
+}
+
+// writePages writes the pages below dir. It replaces files, and refuses to write through a symbolic link below dir: the
+// link may have been made by another user.
+func writePages(dir string, pages []manPage) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // all users read manual pages
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, p := range pages {
+		section := path.Dir(p.path)
+		for _, name := range []string{section, p.path} {
+			if info, err := root.Lstat(name); err == nil && info.Mode().Type() == fs.ModeSymlink {
+				link := filepath.Join(dir, filepath.FromSlash(name))
+				return &problem.UsageError{Message: link + " is a symbolic link, through which no page is written", Hint: "remove it, or give another directory: cscs man DIR"}
+			}
+		}
+		if err := root.MkdirAll(section, 0o755); err != nil {
+			return err
+		}
+		if err := root.WriteFile(p.path, p.text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pseudoVersion matches the version of a module at a commit without a tag, which has the commit's time

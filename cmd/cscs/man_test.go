@@ -169,3 +169,40 @@ func TestManCommand(t *testing.T) {
 		t.Errorf("without a directory: %v", err)
 	}
 }
+
+// TestManThroughLink: no page is written through a symbolic link, which may lead to a file of the user's. A file is replaced,
+// and the directory itself may be a link.
+func TestManThroughLink(t *testing.T) {
+	pages := []manPage{{"man1/cscs.1", []byte("page")}}
+	for _, link := range []string{"man1", "man1/cscs.1"} {
+		dir, other := t.TempDir(), t.TempDir()
+		target := filepath.Join(other, "cscs.1")
+		if err := errors.Join(os.WriteFile(target, []byte("mine"), 0o600), os.MkdirAll(filepath.Dir(filepath.Join(dir, link)), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		to := map[string]string{"man1": other, "man1/cscs.1": target}[link]
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+		err := writePages(dir, pages)
+		if p := problem.Of(err); err == nil || p.Code != problem.Usage || !strings.Contains(p.Message, filepath.Join(dir, filepath.FromSlash(link))) {
+			t.Errorf("%s: %v", link, err)
+		}
+		if got, err := os.ReadFile(target); err != nil || string(got) != "mine" {
+			t.Errorf("%s: the target has %q, %v", link, got, err)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(t.TempDir(), dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"first", "second"} {
+		pages[0].text = []byte(text)
+		if err := writePages(dir, pages); err != nil {
+			t.Error(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, "man1", "cscs.1")); err != nil || string(got) != text {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+}
