@@ -2,7 +2,7 @@
 # The programs that make and check a release, built with this machine's Go into $GO_TOOLS (see scripts/lab.d/go.sh).
 # docs/dependencies.md has the reasons.
 
-readonly goreleaser_version=v2.15.1 cyclonedx_version=v1.10.0
+readonly goreleaser_version=v2.15.1 cyclonedx_version=v1.10.0 actionlint_version=v1.7.12
 
 # install_tool PACKAGE MODULE VERSION: go install, unless that version is there. It is built without paths: an SBOM has the
 # sum of the program that made it.
@@ -21,4 +21,8 @@ install_release_tools() {
     go_is_new_enough . || go_fetch .
     install_tool github.com/goreleaser/goreleaser/v2 github.com/goreleaser/goreleaser/v2 "$goreleaser_version"
     install_tool github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod "$cyclonedx_version"
+}
+
+install_actionlint() {
+    install_tool github.com/rhysd/actionlint/cmd/actionlint github.com/rhysd/actionlint "$actionlint_version"
 }
