@@ -3,7 +3,7 @@
 
 # LAB_ROOT holds what install makes and every lab shares. LAB_RUN holds one
 # running lab; two labs with different ones run side by side.
-LAB_ROOT=${CSCS_LAB_ROOT:-/var/lib/cscs-lab}
+LAB_ROOT=$(realpath -m -- "${CSCS_LAB_ROOT:-/var/lib/cscs-lab}")
 LAB_RUN=$(realpath -m -- "${CSCS_LAB_RUN:-/run/cscs-lab}")
 LAB_REPO=${LAB_SCRIPTS%/scripts/lab.d}
 LAB_RELEASES=(bookworm trixie forky)
@@ -80,4 +80,25 @@ load_state() {
 	[[ -e $LAB_RUN/up ]] || die "no lab is up at $LAB_RUN: scripts/lab up"
 	# shellcheck source=/dev/null
 	. "$LAB_RUN/state"
+}
+
+# remove_old_trees DIRECTORY TREE: all in DIRECTORY but TREE that no lab is running on and that have not been used for
+# a day: a younger one is another worktree's.
+remove_old_trees() {
+	local old
+	find "$1" -mindepth 1 -maxdepth 1 -mtime +1 ! -path "$2*" | while read -r old; do
+		grep -qsE "lowerdir=([^,]*:)?$old(/files)?[:,]" /proc/[0-9]*/mountinfo || remove_tree "$old" || true
+	done
+}
+
+# remove_tree TREE: what is mounted in it, such as this machine's /dev, is not the tree's: then it says so, and removes
+# nothing.
+remove_tree() {
+	local mounts
+	mounts=$(awk -v tree="$1/" 'index($5 "/", tree) == 1 { print $5 }' /proc/self/mountinfo)
+	if [[ -n $mounts ]]; then
+		note "$1 is not removed, since these are mounted in it (umount them): $mounts"
+		return 1
+	fi
+	rm -rf --one-file-system -- "$1"
 }

@@ -78,20 +78,3 @@ tree_site_files() {
 		esac
 	EOF
 }
-
-# remove_old_trees DIRECTORY TREE: all in DIRECTORY but TREE that no lab is running on and that are older than
-# a day: a younger one is another worktree's.
-remove_old_trees() {
-	local old
-	find "$1" -mindepth 1 -maxdepth 1 -mtime +1 ! -path "$2*" | while read -r old; do
-		grep -qsE "lowerdir=([^,]*:)?$old(/files)?[:,]" /proc/[0-9]*/mountinfo || remove_tree "$old"
-	done
-}
-
-# remove_tree TREE: what is mounted in it, such as this machine's /dev, is not the tree's: then nothing is removed.
-remove_tree() {
-	local mounts
-	mounts=$(awk -v tree="$1/" 'index($5 "/", tree) == 1 { print $5 }' /proc/self/mountinfo)
-	[[ -z $mounts ]] || die "not removed, since these are mounted in it (umount them): $mounts"
-	rm -rf --one-file-system -- "$1"
-}
