@@ -407,13 +407,8 @@ func TestDemoReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := ""
-	for line := range strings.Lines(string(readme)) {
-		if rest, ok := strings.CutPrefix(line, "    "); ok {
-			first = strings.TrimSpace(rest)
-			break
-		}
-	}
+	_, first, _ := strings.Cut(string(readme), "```sh\n")
+	first, _, _ = strings.Cut(first, "\n")
 	if first != "go run ./cmd/cscs demo" {
 		t.Fatalf("the README's first command is %q", first)
 	}
