@@ -32,7 +32,7 @@ type Event struct {
 	V       int       `json:"v"`
 	Time    time.Time `json:"time"` // UTC, RFC 3339
 	Event   string    `json:"event"`
-	Session string    `json:"session"` // its ID; what attach was given of it, until the cluster has answered
+	Session string    `json:"session"` // its ID; until the cluster has answered attach, what that was given of it, or nothing
 	Cluster string    `json:"cluster"`
 
 	Host      string     `json:"host,omitempty"`      // name of a hop

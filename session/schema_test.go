@@ -49,7 +49,7 @@ func eventSchema(t *testing.T) *jsonschema.Schema {
 		case p.Key == "code":
 			v.Enum = []any{0, 1, 2, 3, 4, 5, 6, 130}
 		case p.Key == "session":
-			v.Pattern = "^[a-z2-7]{1,8}$"
+			v.Pattern = "^[a-z2-7]{0,8}$"
 		case v.Format == "date-time":
 			v.Pattern = "Z$"
 		case v.Type == "string":
@@ -99,6 +99,7 @@ func TestEventSchema(t *testing.T) {
 		{head + `"ended",` + same + `,"reason":"x","code":0}`, true, true},
 		{head + `"detached",` + same + `,"lease":0}`, true, true},
 		{head + `"detached",` + same + `}`, true, true},
+		{head + `"connecting","session":"","cluster":"daint","host":"ela"}`, true, true},
 		{head + `"connecting","session":"ab","cluster":"daint","host":"ela"}`, true, true},
 		{head + `"ended",` + same + `,"reason":"x","code":0,"host":"ela"}`, true, false},
 		{head + `"ended",` + same + `,"reason":"x","code":0,"new":1}`, true, false},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"io/fs"
 	"os"
 	"path"
@@ -67,11 +68,29 @@ func writePages(dir string, pages []manPage) error {
 		if err := root.MkdirAll(section, 0o755); err != nil {
 			return err
 		}
-		if err := root.WriteFile(p.path, p.text, 0o644); err != nil {
+		if err := replaceFile(root, p.path, p.text); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// replaceFile writes a file and gives it a name that another file may have. That one keeps its text: it may be a file
+// of this user, to which another user has made a hard link.
+func replaceFile(root *os.Root, name string, text []byte) error {
+	unfinished := name + ".new"
+	if err := root.Remove(unfinished); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := root.OpenFile(unfinished, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return root.Rename(unfinished, name)
 }
 
 // pseudoVersion matches the version of a module at a commit without a tag, which has the commit's time

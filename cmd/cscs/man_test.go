@@ -170,8 +170,8 @@ func TestManCommand(t *testing.T) {
 	}
 }
 
-// TestManThroughLink: no page is written through a symbolic link, which may lead to a file of the user's. A file is replaced,
-// and the directory itself may be a link.
+// TestManThroughLink: no page is written through a symbolic or a hard link, which may lead to a file of the user's. A file
+// is replaced, and the directory itself may be a link.
 func TestManThroughLink(t *testing.T) {
 	pages := []manPage{{"man1/cscs.1", []byte("page")}}
 	for _, link := range []string{"man1", "man1/cscs.1"} {
@@ -190,6 +190,19 @@ func TestManThroughLink(t *testing.T) {
 		}
 		if got, err := os.ReadFile(target); err != nil || string(got) != "mine" {
 			t.Errorf("%s: the target has %q, %v", link, got, err)
+		}
+	}
+	hard, mine := t.TempDir(), filepath.Join(t.TempDir(), "mine")
+	page := filepath.Join(hard, "man1", "cscs.1")
+	if err := errors.Join(os.Mkdir(filepath.Dir(page), 0o755), os.WriteFile(mine, []byte("mine"), 0o600), os.Link(mine, page)); err != nil {
+		t.Fatal(err)
+	}
+	if err := writePages(hard, pages); err != nil {
+		t.Error(err)
+	}
+	for name, want := range map[string]string{mine: "mine", page: "page"} {
+		if got, err := os.ReadFile(name); err != nil || string(got) != want {
+			t.Errorf("a hard link: %s has %q, %v", name, got, err)
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "link")

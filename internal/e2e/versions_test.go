@@ -256,8 +256,7 @@ func TestVersionsTunnel(t *testing.T) {
 }
 
 // TestVersionsSSH: what one version has written into ssh's configuration leads to the node of the other's session, the other
-// replaces it, and this version removes what both have written. (An older one may leave lines of a newer one, without an
-// effect.)
+// replaces it, and this version removes what both have written. (An older one may leave comments of a newer one.)
 func TestVersionsSSH(t *testing.T) {
 	inBothOrders(t, func(t *testing.T, first, second string) {
 		config := laptopHome(".ssh/config")

@@ -1,5 +1,5 @@
 // Package jsonkeep keeps the fields of a JSON object that this version of cscs does not know. A file that two
-// versions write then loses nothing of the newer one.
+// versions write then keeps what the newer one has added.
 package jsonkeep
 
 import (

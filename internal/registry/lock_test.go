@@ -1,6 +1,9 @@
 package registry
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -31,6 +34,9 @@ func TestLockOfEmptyStore(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if _, err := os.Stat(s.dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory of the empty store: %v", err)
+	}
 	if n := uses.Load(); n != 800 {
 		t.Errorf("%d uses", n)
 	}

@@ -112,16 +112,14 @@ func (s *Store) withLock(do func() error) error {
 	return do()
 }
 
-// removalTime is how long another process may take to remove a lock and its directories.
-const removalTime = time.Second
+// removalTries is how often lockAll meets what another process removes, a millisecond apart, before it gives up.
+const removalTries = 300
 
 // lockAll takes the lock of the store on the file that has its name. If another process has removed
 // the file meanwhile, the lock on it excludes no process, and lockAll tries again.
 func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
 	name := filepath.Join(s.dir, ".lock")
-	removed, cancel := context.WithTimeout(ctx, removalTime)
-	defer cancel()
-	for {
+	for tries := 0; ; tries++ {
 		all := flock.New(name, flock.SetPermissions(0o600))
 		err := owndir.Make(s.dir)
 		if err == nil {
@@ -136,8 +134,8 @@ func (s *Store) lockAll(ctx context.Context) (*flock.Flock, error) {
 		}
 		_ = all.Close()
 		// MkdirAll reports that a directory exists if another process removes it between two of its calls.
-		again := err == nil || errors.Is(err, fs.ErrNotExist) ||
-			(errors.Is(err, fs.ErrExist) || mayBeInRemoval(err)) && removed.Err() == nil
+		again := err == nil ||
+			tries < removalTries && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) || mayBeInRemoval(err))
 		if !again || ctx.Err() != nil {
 			return nil, cmp.Or(err, ctx.Err())
 		}
