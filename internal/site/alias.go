@@ -30,7 +30,11 @@ func (c *Config) Aliases(ctx context.Context, file string, ov Overrides) ([]Alia
 		logins = append(logins, s)
 		qs = append(qs, s.sshQuestions()...)
 		for _, j := range s.jump {
-			h, ok := c.hosts[j]
+			hosts := c.hosts
+			if s.jumpSet {
+				hosts = c.ownHosts
+			}
+			h, ok := hosts[j]
 			if ok && !slices.ContainsFunc(jumps, func(have spec) bool { return have.name == h.name }) {
 				jumps = append(jumps, h)
 				qs = append(qs, h.sshQuestions()...)
@@ -77,7 +81,7 @@ func (c *Config) resolveAlias(ctx context.Context, s spec, ov Overrides, signed 
 			return Alias{}, err
 		}
 	}
-	jumps, err := w.chooseJumpHosts(s, set, &h)
+	jumps, _, err := w.chooseJumpHosts(s, set, &h)
 	if errors.As(err, new(*ProxyCommandError)) {
 		err = nil // ssh can use that route, but cscs cannot
 	}

@@ -96,6 +96,12 @@ func (m *merger) mergeHost(n string, h fileHost) {
 	s.name = n
 	s.overlayHost(h, m.from)
 	m.hosts[n] = s
+	if m.from == originBuiltIn || m.from == originUser {
+		own := m.ownHosts[n]
+		own.name = n
+		own.overlayHost(h, m.from)
+		m.ownHosts[n] = own
+	}
 }
 
 // mergeCluster merges a cluster. If config.toml has a host of its own for it, the cluster is the user's: nothing that

@@ -76,7 +76,7 @@ func (c *Config) findCluster(ctx context.Context, name string) (Cluster, error) 
 	}
 	if plainName.MatchString(name) {
 		qs := []question{{name: name}, {name: anyHostName}}
-		for _, h := range c.hosts { // its ProxyJump may be one of them
+		for _, h := range c.ownHosts { // its ProxyJump may be one of them
 			qs = append(qs, h.sshQuestions()...)
 		}
 		c.ssh.prefetchAnswers(ctx, qs...)
@@ -119,7 +119,7 @@ func (c *Config) Route(ctx context.Context, cl Cluster, ov Overrides) ([]Host, e
 		qs = append(qs, question{name: anyHostName})
 	}
 	for _, j := range cl.spec.jump {
-		js, err := c.jumpSpec(j)
+		js, err := c.jumpSpec(j, cl.spec.jumpSet)
 		if err != nil {
 			return nil, err
 		}
@@ -150,9 +150,14 @@ func (s spec) sshQuestions() []question {
 	return slices.Compact(qs)
 }
 
-// jumpSpec returns the settings of a jump host, which is named by a [hosts] table or as in ProxyJump.
-func (c *Config) jumpSpec(jump string) (spec, error) {
-	if s, ok := c.hosts[jump]; ok {
+// jumpSpec returns the settings of a jump host, which is named by a [hosts] table or as in ProxyJump. own reports
+// that config.toml or ~/.ssh/config names it: the site-wide file does not decide where such a name leads.
+func (c *Config) jumpSpec(jump string, own bool) (spec, error) {
+	hosts := c.hosts
+	if own {
+		hosts = c.ownHosts
+	}
+	if s, ok := hosts[jump]; ok {
 		return s, nil
 	}
 	return parseJump(jump)
@@ -174,15 +179,18 @@ func (w *routeResolver) resolveRoute(ctx context.Context, s spec, behind []strin
 	if err != nil {
 		return nil, err
 	}
-	jumps, err := w.chooseJumpHosts(s, set, &host)
+	jumps, own, err := w.chooseJumpHosts(s, set, &host)
 	if err != nil {
 		return nil, err
 	}
 	var before []Host
 	for i, j := range jumps {
-		js, err := w.config.jumpSpec(j)
+		js, err := w.config.jumpSpec(j, own)
 		if err != nil {
 			return nil, &SSHConfigError{Host: host.Asked, Message: err.Error()}
+		}
+		if own && !s.jumpSet && slices.Contains(s.jump, j) { // as cscs ssh-config --install has written it
+			js.site.knownHosts = w.config.hosts[j].site.knownHosts
 		}
 		if js.host == s.host || js.host == host.Asked {
 			continue // a ProxyJump of "Host *", applied to the jump host itself
@@ -208,26 +216,27 @@ func (w *routeResolver) resolveRoute(ctx context.Context, s spec, behind []strin
 	return append(before, host), nil
 }
 
-// chooseJumpHosts returns the jump hosts of s: from config.toml, else from ~/.ssh/config, else built in.
-func (w *routeResolver) chooseJumpHosts(s spec, set settings, host *Host) ([]string, error) {
+// chooseJumpHosts returns the jump hosts of s: from config.toml, else from ~/.ssh/config (own reports one of the two),
+// else from the site-wide file, else built in.
+func (w *routeResolver) chooseJumpHosts(s spec, set settings, host *Host) (jumps []string, own bool, err error) {
 	if s.jumpSet {
-		return s.jump, nil
+		return s.jump, true, nil
 	}
 	if set.proxyJump != "" {
-		return strings.Split(set.proxyJump, ","), nil
+		return strings.Split(set.proxyJump, ","), true, nil
 	}
 	if set.proxyCommand == "" {
-		return s.jump, nil
+		return s.jump, false, nil
 	}
 	if j, ok := jumpOfCommand(set.proxyCommand); ok {
-		return []string{j}, nil
+		return []string{j}, true, nil
 	}
 	if len(s.jump) == 0 {
-		return nil, &ProxyCommandError{Host: host.Asked, Command: set.proxyCommand}
+		return nil, false, &ProxyCommandError{Host: host.Asked, Command: set.proxyCommand}
 	}
 	host.Warnings = append(host.Warnings, fmt.Sprintf("ssh's ProxyCommand for %s is not used; the route goes over %s",
 		host.Asked, strings.Join(s.jump, ", ")))
-	return s.jump, nil
+	return s.jump, false, nil
 }
 
 // resolveHost asks ssh about one host and applies the settings that have precedence.
@@ -267,7 +276,7 @@ func (w *routeResolver) resolveHost(ctx context.Context, s spec) (Host, settings
 		AddressFamily: set.addressFamily, ConnectTimeout: set.connectTimeout,
 	}
 	h.User = cmp.Or(w.ov.User, s.user, set.user, w.cluster.user, s.site.user, w.cluster.site.user)
-	if _, named := w.config.hosts[s.name]; !named && s.name != w.cluster.name && s.user != "" {
+	if _, named := w.config.ownHosts[s.name]; !named && s.name != w.cluster.name && s.user != "" {
 		h.User = s.user // a user in the jump host itself (bob@bastion) is for that host alone; --user is for all others
 	}
 	h.Identity = cmp.Or(expandHome(w.ov.Identity), s.identity)

@@ -39,7 +39,8 @@ type Config struct {
 	Hidden error
 
 	clusters map[string]Cluster
-	hosts    map[string]spec
+	hosts    map[string]spec // of all files
+	ownHosts map[string]spec // without those of the site-wide file
 	signing  map[string]Signing
 	recipes  map[string]Recipe
 	own      []string // names of the clusters that config.toml mentions
@@ -179,7 +180,7 @@ func load(wide siteFile, made []Made) (*Config, error) {
 
 // newConfig returns the built-in configuration.
 func newConfig(path string, wide siteFile, made []Made) *Config {
-	c := &Config{Path: path, SitePath: wide.path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, signing: map[string]Signing{}, recipes: map[string]Recipe{}, made: made}
+	c := &Config{Path: path, SitePath: wide.path, clusters: map[string]Cluster{}, hosts: map[string]spec{}, ownHosts: map[string]spec{}, signing: map[string]Signing{}, recipes: map[string]Recipe{}, made: made}
 	if problems := c.mergeText("clusters.toml", builtin, originBuiltIn); len(problems) > 0 {
 		panic(problems[0]) // every test finds this error
 	}

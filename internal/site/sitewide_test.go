@@ -67,6 +67,50 @@ func TestSiteRoute(t *testing.T) {
 	}
 }
 
+// TestSiteHostsAreApart: a jump host of the site-wide file is not the one that config.toml or ~/.ssh/config means by
+// the same name.
+func TestSiteHostsAreApart(t *testing.T) {
+	const wide = "[hosts.gate]\nhost='elsewhere.org'\nuser='course'\nport=2200\nknown_hosts='/wide'\n[hosts.ela]\nhost='elsewhere.org'\n[clusters.lab]\nhost='lab.org'\njump=['gate']\n"
+	for _, tt := range []struct{ name, ssh, config, cluster, want, known string }{
+		{name: "jump of config.toml", cluster: "mine", config: "[clusters.mine]\nhost='mine.org'\nuser='root'\njump=['gate']",
+			want: "gate=root@gate:22 | mine=root@mine.org:22"},
+		{name: "with a user", cluster: "mine", config: "[clusters.mine]\nhost='mine.org'\njump=['bob@gate']",
+			want: "gate=bob@gate:22 | mine=flag@mine.org:22"},
+		{name: "a host that is built in", cluster: "mine", config: "[clusters.mine]\nhost='mine.org'\njump=['ela']",
+			want: "ela=@ela.cscs.ch:22 | mine=@mine.org:22"},
+		{name: "ProxyJump", cluster: "mine", ssh: "Host mine\nHostName mine.org\nProxyJump gate",
+			want: "gate=@gate:22 | mine=@mine.org:22"},
+		{name: "ProxyJump of a cluster that is built in", cluster: "daint", ssh: "Host daint.alps.cscs.ch\nProxyJump gate",
+			want: "gate=@gate:22 | daint=@daint.alps.cscs.ch:22"},
+		{name: "the user of config.toml", cluster: "mine", config: "[clusters.mine]\nhost='mine.org'\njump=['gate']\n[hosts.gate]\nuser='x'",
+			want: "gate=x@gate:22 | mine=@mine.org:22"},
+		{name: "the file's own", cluster: "lab",
+			want: "gate=course@elsewhere.org:2200 | lab=@lab.org:22", known: "/wide"},
+		{name: "the file's own, after cscs ssh-config --install", cluster: "lab", ssh: "Host gate\nHostName elsewhere.org\nPort 2200\nHost lab\nHostName lab.org\nProxyJump gate",
+			want: "gate=@elsewhere.org:2200 | lab=@lab.org:22", known: "/wide"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bothWays(t, func(t *testing.T) {
+				siteHome(t, tt.ssh+"\nHost *\nGlobalKnownHostsFile none", tt.config, wide)
+				ov := Overrides{}
+				if tt.name == "with a user" {
+					ov.User = "flag"
+				}
+				hosts, err := route(t, tt.cluster, ov)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tt.want, short(hosts)); diff != "" {
+					t.Error(diff)
+				}
+				if got := strings.Join(hosts[0].GlobalKnownHosts, " "); got != tt.known {
+					t.Errorf("host keys of the first host: %q", got)
+				}
+			})
+		})
+	}
+}
+
 // TestSiteControlPath: the socket of an ssh at another port is not taken for one at the site's port.
 func TestSiteControlPath(t *testing.T) {
 	siteHome(t, "Host *\nControlPath /run/m-%r@%h:%p", "", "[clusters.lab]\nhost='lab.org'\nport=2222")
