@@ -6,7 +6,6 @@ import "fmt"
 type RootFileError struct {
 	Path   string // the file, a directory above it, or a link that leads there
 	Reason string // "belongs to mallory (uid 1001)"
-	Fix    string // the command that repairs the permissions of Path; "": there is none that is safe
 }
 
 func (e *RootFileError) Error() string { return fmt.Sprintf("%s %s", e.Path, e.Reason) }

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	"al.essio.dev/pkg/shellescape"
 )
 
 // maxLinks is how many symbolic links FindRootFile follows, as the kernel of Linux.
@@ -19,7 +17,7 @@ const maxLinks = 40
 // FindRootFile resolves the symbolic links in path. It returns a *RootFileError unless root alone can
 // change the file: the file, each directory above it and each link on the way belong to root, and no other
 // user can write to the files and directories. In a sticky directory only the owner can replace a file.
-// Other errors are of the file system.
+// Other errors are of the file system: if path does not exist, it does not matter to whom the directories belong.
 func FindRootFile(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -31,8 +29,11 @@ func FindRootFile(path string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if reason, fix := describeRisk(at, path, info); reason != "" {
-			return "", &RootFileError{Path: at, Reason: reason, Fix: fix}
+		if reason := describeRisk(info); reason != "" {
+			if _, err := os.Lstat(path); err != nil { // a place without a file is no risk
+				return "", err
+			}
+			return "", &RootFileError{Path: at, Reason: reason}
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
 			target, err := os.Readlink(at)
@@ -55,23 +56,18 @@ func FindRootFile(path string) (string, error) {
 	}
 }
 
-// describeRisk says why others than root can change what is at a path, and returns the command that repairs
-// that. There is none for what belongs to another user: that user may have written the content too. Nor is there
-// one for a directory of other files, which may need their permissions. file is what the caller looks for.
-func describeRisk(at, file string, info fs.FileInfo) (reason, fix string) {
+// describeRisk says why others than root can change what is at a path.
+func describeRisk(info fs.FileInfo) string {
 	mode := info.Mode()
 	switch {
 	case ownerID(info) != 0:
-		return "belongs to " + describeOwner(info), ""
+		return "belongs to " + describeOwner(info)
 	case mode&fs.ModeSymlink != 0: // its own permissions do not count: symlink(7)
-		return "", ""
+		return ""
 	case mode.IsDir() && mode&fs.ModeSticky != 0:
-		return "", ""
-	case mode.Perm()&0o022 == 0: // the group's bits are also the maximum of an access control list (acl(5))
-		return "", ""
+		return ""
+	case mode.Perm()&0o022 == 0: // the group's bits are also the maximum of a POSIX access control list (acl(5))
+		return ""
 	}
-	if at == file || at == filepath.Dir(file) {
-		fix = "sudo chmod go-w " + shellescape.Quote(at)
-	}
-	return fmt.Sprintf("is writable by others (mode %04o)", mode.Perm()), fix
+	return fmt.Sprintf("is writable by others (mode %04o)", mode.Perm())
 }

@@ -99,18 +99,15 @@ func (w siteFile) read() ([]byte, error) {
 	return data, err
 }
 
-// newUnsafeError returns the error for a file that others than root can change. It has no command for a file that
-// another user has made: such a command would make the content trusted.
+// newUnsafeError returns the error for a file that others than root can change. It has no command: each one that makes
+// the file trusted would trust what another user may have written.
 func newUnsafeError(path string, e *owndir.RootFileError) *ConfigError {
 	what := "the file "
 	if e.Path != path {
 		what = e.Path + " "
 	}
-	out := &ConfigError{File: path, Message: what + e.Reason + ", but only root may be able to change this file", Fix: e.Fix}
-	if e.Fix == "" {
-		out.Advice = "ask who administers this machine to check the content, and to replace or remove the file: another user may have written it"
-	}
-	return out
+	return &ConfigError{File: path, Message: what + e.Reason + ", but only root may be able to change this file",
+		Advice: "ask who administers this machine to check the content, which another user may have written, and then to correct owner and permissions, or to remove the file"}
 }
 
 // refuseTopLevel refuses what only users decide. ssh runs the commands of a configuration that it reads

@@ -26,8 +26,8 @@ func TestFindSiteFile(t *testing.T) {
 	}
 }
 
-// TestUnsafeSiteFile: a file at the system's place that others than root can change is not used. The error has a
-// command only if that command trusts nothing that another user has written.
+// TestUnsafeSiteFile: a file at the system's place that others than root can change is not used. The error has no
+// command: each command that makes the file trusted would trust what another user may have written.
 func TestUnsafeSiteFile(t *testing.T) {
 	home(t, "", "")
 	file := filepath.Join(t.TempDir(), "config.toml")
@@ -40,12 +40,10 @@ func TestUnsafeSiteFile(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
 		used bool
-		fix  string
 	}{
-		{nil, true, ""},
-		{&owndir.RootFileError{Path: file, Reason: "is writable by others", Fix: "sudo chmod go-w F"}, false, "sudo chmod go-w F"},
-		{&owndir.RootFileError{Path: file, Reason: "belongs to mallory"}, false, ""},
-		{&owndir.RootFileError{Path: filepath.Dir(file), Reason: "belongs to mallory"}, false, ""},
+		{nil, true},
+		{&owndir.RootFileError{Path: file, Reason: "is writable by others"}, false},
+		{&owndir.RootFileError{Path: filepath.Dir(file), Reason: "belongs to mallory"}, false},
 	} {
 		c, err := load(siteFile{path: file, find: find(tt.err)}, nil)
 		if err != nil {
@@ -55,7 +53,7 @@ func TestUnsafeSiteFile(t *testing.T) {
 			t.Errorf("%v: used %v: %v", tt.err, used, c.Ignored)
 		}
 		var ce *ConfigError
-		if !tt.used && (!errors.As(c.Ignored, &ce) || !strings.Contains(ce.Message, "only root may be able to change this file") || ce.Fix != tt.fix || (ce.Advice == "") != (tt.fix != "")) {
+		if !tt.used && (!errors.As(c.Ignored, &ce) || !strings.Contains(ce.Message, "only root may be able to change this file") || ce.Fix != "" || !strings.Contains(ce.Advice, "check the content")) {
 			t.Errorf("%v: %+v", tt.err, ce)
 		}
 	}
