@@ -144,13 +144,13 @@ func (s *Signer) tokenStore() (service.Tokens, error) {
 	case site.TokensNone:
 		return service.NoTokens{}, nil
 	case site.TokensKeyring:
-		return service.KeyringTokens{}, nil
+		return service.KeyringTokens{Service: s.Service.Name}, nil
 	}
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return nil, fmt.Errorf("find a place for tokens: %w", err)
 	}
-	return service.FileTokens{Path: filepath.Join(dir, "cscs", "token-"+s.Service.Name+".json")}, nil
+	return service.FileTokens{Path: filepath.Join(dir, "cscs", "token-"+s.Service.Name+".json"), Service: s.Service.Name}, nil
 }
 
 // openSignInPage opens the sign-in address in the browser. It prints the address too, since the browser may

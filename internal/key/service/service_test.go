@@ -226,9 +226,10 @@ func TestDiscovered(t *testing.T) {
 	}
 }
 
-// TestFileTokens: a token is for its issuer and client, and for its user, alone.
+// TestFileTokens: a token is for its service, issuer and client, and for its user, alone. On a file system that ignores
+// case, the services s and S have the same path.
 func TestFileTokens(t *testing.T) {
-	f := FileTokens{filepath.Join(t.TempDir(), "a", "token.json")}
+	f := FileTokens{Path: filepath.Join(t.TempDir(), "a", "token.json"), Service: "s"}
 	if f.load("i", "c") != nil {
 		t.Error("a token from nowhere")
 	}
@@ -236,7 +237,7 @@ func TestFileTokens(t *testing.T) {
 	if tok := f.load("i", "c"); tok == nil || tok.AccessToken != "at" || tok.RefreshToken != "rt" {
 		t.Errorf("%+v", tok)
 	}
-	if f.load("other", "c") != nil || f.load("i", "other") != nil {
+	if f.load("other", "c") != nil || f.load("i", "other") != nil || (FileTokens{Path: f.Path, Service: "S"}).load("i", "c") != nil {
 		t.Error("another's token")
 	}
 	if info, err := os.Stat(f.Path); err != nil || info.Mode().Perm() != 0o600 {
@@ -258,13 +259,19 @@ func TestFileTokens(t *testing.T) {
 // keyring does without.
 func TestKeyringTokens(t *testing.T) {
 	keyring.MockInit()
-	var k KeyringTokens
+	k := KeyringTokens{Service: "s"}
 	k.save("i", "c", &oauth2.Token{AccessToken: strings.Repeat("a", 4000), RefreshToken: "rt"})
-	if text, err := keyring.Get("cscs", "c at i"); err != nil || len(text) > 200 {
+	if text, err := keyring.Get("cscs", "c at i for s"); err != nil || len(text) > 200 {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
 	if tok := k.load("i", "c"); tok == nil || tok.RefreshToken != "rt" || tok.AccessToken != "" {
 		t.Errorf("%+v", tok)
+	}
+	if (KeyringTokens{Service: "other"}).load("i", "c") != nil {
+		t.Error("another signing service gets the token")
+	}
+	if k.load("other", "c") != nil || k.load("i", "other") != nil {
+		t.Error("another provider or client gets the token")
 	}
 	k.forget("i", "c")
 	if k.load("i", "c") != nil {
@@ -364,7 +371,7 @@ func FuzzAnswers(f *testing.F) {
 		if err != nil {
 			look(o.translateError(ctx, err))
 		}
-		if tok := parseToken(answer, "", ""); tok != nil && tok.AccessToken != "" && !isValidToken(tok.AccessToken) {
+		if tok := parseToken(answer, "", "", ""); tok != nil && tok.AccessToken != "" && !isValidToken(tok.AccessToken) {
 			t.Errorf("a token that cannot go into a header: %q", tok.AccessToken)
 		}
 	})
@@ -412,7 +419,7 @@ func TestStoredSignInRefused(t *testing.T) {
 					w.WriteHeader(http.StatusUnauthorized)
 				}
 			})
-			tokens := FileTokens{filepath.Join(t.TempDir(), "token.json")}
+			tokens := FileTokens{Path: filepath.Join(t.TempDir(), "token.json")}
 			tokens.save(issuer, "c", c.kept)
 			service := &Current{HTTP: client, Endpoint: "https://keys.example.org/k", Login: &OIDC{HTTP: client, Issuer: issuer, ClientID: "c", Redirect: "http://localhost:1", Tokens: tokens}}
 			_, _, err := service.Certify(t.Context(), newPublic(t))

@@ -23,9 +23,11 @@ type Tokens interface {
 	forget(issuer, client string)
 }
 
-// keptToken is a stored token with its issuer and client. A token must never go to another provider
-// after a change of the configuration.
+// keptToken is a stored token with its signing service, issuer and client. A token must never go to another service or
+// provider after a change of the configuration. A site-wide file may define another service with the same provider,
+// which must not get a token of this login without a question.
 type keptToken struct {
+	Service string    `json:"service"`
 	Issuer  string    `json:"issuer"`
 	Client  string    `json:"client"`
 	Access  string    `json:"access_token,omitempty"`
@@ -33,9 +35,9 @@ type keptToken struct {
 	Expiry  time.Time `json:"expiry"`
 }
 
-func parseToken(data []byte, issuer, client string) *oauth2.Token {
+func parseToken(data []byte, service, issuer, client string) *oauth2.Token {
 	var k keptToken
-	if json.Unmarshal(data, &k) != nil || k.Issuer != issuer || k.Client != client || k.Access != "" && !isValidToken(k.Access) {
+	if json.Unmarshal(data, &k) != nil || k.Service != service || k.Issuer != issuer || k.Client != client || k.Access != "" && !isValidToken(k.Access) {
 		return nil
 	}
 	return &oauth2.Token{AccessToken: k.Access, RefreshToken: k.Refresh, Expiry: k.Expiry}
@@ -49,7 +51,7 @@ func (NoTokens) save(string, string, *oauth2.Token) {}
 func (NoTokens) forget(string, string)              {}
 
 // FileTokens stores tokens in a file that only the user can read (0600, in a 0700 directory).
-type FileTokens struct{ Path string }
+type FileTokens struct{ Path, Service string }
 
 // load returns the token in the file. It removes a file that others could read.
 func (f FileTokens) load(issuer, client string) *oauth2.Token {
@@ -65,11 +67,11 @@ func (f FileTokens) load(issuer, client string) *oauth2.Token {
 	if err != nil || len(data) > maxAnswerSize {
 		return nil
 	}
-	return parseToken(data, issuer, client)
+	return parseToken(data, f.Service, issuer, client)
 }
 
 func (f FileTokens) save(issuer, client string, t *oauth2.Token) {
-	data, err := json.Marshal(keptToken{issuer, client, t.AccessToken, t.RefreshToken, t.Expiry}) //nolint:gosec // it goes to a file with mode 0600 only
+	data, err := json.Marshal(keptToken{f.Service, issuer, client, t.AccessToken, t.RefreshToken, t.Expiry}) //nolint:gosec // it goes to a file with mode 0600 only
 	if err != nil || owndir.CheckOwner(filepath.Dir(f.Path)) != nil {
 		return
 	}
@@ -86,28 +88,33 @@ func (f FileTokens) forget(string, string) {
 
 // KeyringTokens stores the refresh token in the system's keyring: the Keychain, the Secret Service or
 // the Credential Manager. It stores no access token, since Windows has room for 2560 bytes.
-type KeyringTokens struct{}
+type KeyringTokens struct{ Service string }
 
 const keyringService = "cscs"
 
-func (KeyringTokens) load(issuer, client string) *oauth2.Token {
-	data, err := keyring.Get(keyringService, client+" at "+issuer)
+// account returns the name of the entry in the keyring.
+func (k KeyringTokens) account(issuer, client string) string {
+	return client + " at " + issuer + " for " + k.Service
+}
+
+func (k KeyringTokens) load(issuer, client string) *oauth2.Token {
+	data, err := keyring.Get(keyringService, k.account(issuer, client))
 	if err != nil {
 		return nil
 	}
-	return parseToken([]byte(data), issuer, client)
+	return parseToken([]byte(data), k.Service, issuer, client)
 }
 
-func (KeyringTokens) save(issuer, client string, t *oauth2.Token) {
+func (k KeyringTokens) save(issuer, client string, t *oauth2.Token) {
 	if t.RefreshToken == "" {
 		return
 	}
-	data, err := json.Marshal(keptToken{Issuer: issuer, Client: client, Refresh: t.RefreshToken}) //nolint:gosec // it goes to the keyring only
+	data, err := json.Marshal(keptToken{Service: k.Service, Issuer: issuer, Client: client, Refresh: t.RefreshToken}) //nolint:gosec // it goes to the keyring only
 	if err == nil {
-		_ = keyring.Set(keyringService, client+" at "+issuer, string(data))
+		_ = keyring.Set(keyringService, k.account(issuer, client), string(data))
 	}
 }
 
-func (KeyringTokens) forget(issuer, client string) {
-	_ = keyring.Delete(keyringService, client+" at "+issuer)
+func (k KeyringTokens) forget(issuer, client string) {
+	_ = keyring.Delete(keyringService, k.account(issuer, client))
 }
