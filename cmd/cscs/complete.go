@@ -50,7 +50,7 @@ func completeCluster(cmd *cobra.Command) {
 }
 
 func completeRecipes(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	cfg, err := site.Load()
+	cfg, err := site.LoadWith(checkSetting)
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
@@ -72,7 +72,7 @@ func completeFlag(cmd *cobra.Command, flag string, values func(completionSource)
 		return
 	}
 	_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		cfg, err := site.Load()
+		cfg, err := site.LoadWith(checkSetting)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

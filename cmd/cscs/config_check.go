@@ -39,23 +39,16 @@ To check a new site-wide file before it is installed, name it in CSCS_SITE_CONFI
 
 // checkConfig prints what is wrong with the files, or that nothing is.
 func (d *deps) checkConfig(ctx context.Context, path string) error {
-	checked, err := site.Check(ctx, path, d.madeSites()...)
+	checked, err := site.Check(ctx, path, checkSetting, d.madeSites()...)
 	if err != nil {
 		return err
 	}
-	problems := checked.Problems
-	for _, s := range checked.Settings {
-		if err := checkSetting(s); err != nil {
-			problems = append(problems, err)
-		}
-	}
-	site.SortProblems(problems)
-	for i, p := range problems {
+	for i, p := range checked.Problems {
 		hint := problem.Of(p).Hint
-		if i == len(problems)-1 {
+		if i == len(checked.Problems)-1 {
 			return p
 		}
-		if hint == problem.Of(problems[i+1]).Hint {
+		if hint == problem.Of(checked.Problems[i+1]).Hint {
 			hint = "" // it follows
 		}
 		ui.Error(d.io, p.Error(), hint)

@@ -133,7 +133,7 @@ func (d *deps) loadSites() (*site.Config, error) {
 
 // loadSitesSilently is loadSites without the warning, for completions.
 func (d *deps) loadSitesSilently() (*site.Config, error) {
-	return site.Load(d.madeSites()...)
+	return site.LoadWith(checkSetting, d.madeSites()...)
 }
 
 // madeSites returns the clusters that are made on demand.

@@ -65,7 +65,7 @@ func (o *keyOptions) addService(cmd *cobra.Command) {
 	g.addToCommand(cmd)
 	completeCluster(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("service", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		cfg, err := site.Load()
+		cfg, err := site.LoadWith(checkSetting)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

@@ -115,3 +115,16 @@ func TestSiteIgnored(t *testing.T) {
 		t.Errorf("a completion: %q, %q", c.out, c.err)
 	}
 }
+
+// TestSitePresetIgnored: a preset that the flag refuses is an error in the site-wide file like any other, also if no
+// command uses it, or if config.toml hides it.
+func TestSitePresetIgnored(t *testing.T) {
+	for _, config := range []string{"", "[clusters.daint]\ntime = '30m'"} {
+		siteFiles(t, "[clusters.daint]\naccount = 'site'\ntime = '2x'\n", config)
+		file := os.Getenv("CSCS_SITE_CONFIG")
+		c := capture(t, nil, "run", "-c", "daint", "--no-browser", "--", "x")
+		if c.code != 0 || c.run == nil || c.run.Request.Account != "" || !strings.HasPrefix(c.err, "cscs: "+file+":3:1: time 2x: it is no time limit") || strings.Count(c.err, "\n") != 2 {
+			t.Errorf("code %d, stderr %q, %+v", c.code, c.err, c.run)
+		}
+	}
+}

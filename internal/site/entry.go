@@ -122,15 +122,15 @@ func hideEntries(merged map[string]layerEntry, e Entry, from origin) {
 
 // A Checked is what Check has found.
 type Checked struct {
-	Site, User string    // the paths of the site-wide file, or "", and of the other file
-	Settings   []Setting // all presets that could be read, in both files
-	Problems   []*ConfigError
+	Site, User string         // the paths of the site-wide file, or "", and of the other file
+	Problems   []*ConfigError // sorted, see SortProblems
 }
 
 // Check reads the site-wide file and the user's config.toml, or path in place of the latter if it is not
 // empty, and returns what is wrong with them. If path is the site-wide file, it is checked as that. Check asks ssh
-// whether ~/.ssh/config defines a cluster, and contacts no host. A made cluster is not made.
-func Check(ctx context.Context, path string, made ...Made) (Checked, error) {
+// whether ~/.ssh/config defines a cluster, and contacts no host. A made cluster is not made. judge judges the presets of
+// both files; it may be nil.
+func Check(ctx context.Context, path string, judge Judge, made ...Made) (Checked, error) {
 	wide := findSiteFile()
 	named := path != "" && !wide.isAt(path)
 	if !named {
@@ -146,17 +146,19 @@ func Check(ctx context.Context, path string, made ...Made) (Checked, error) {
 	}
 	c := newConfig(path, wide, made)
 	out := Checked{Site: wide.path, User: path}
-	out.Problems = c.mergeSiteFile(wide)
+	out.Problems = c.mergeSiteFile(wide, judge)
+	judged := len(c.settings)
 	var hidden *ConfigError
 	if errors.As(c.Hidden, &hidden) {
 		out.Problems = append(out.Problems, hidden)
 	}
 	out.Problems = append(out.Problems, c.mergeUserFile(named || isConfigNamed())...)
+	out.Problems = append(out.Problems, judgeSettings(c.settings[judged:], judge)...)
 	c.ssh = newAsker(c.sshConfig)
 	for _, r := range c.names {
 		out.Problems = append(out.Problems, c.checkReference(ctx, r)...)
 	}
-	out.Settings = c.settings
+	SortProblems(out.Problems)
 	return out, nil
 }
 

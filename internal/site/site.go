@@ -152,19 +152,25 @@ func isConfigNamed() bool { return os.Getenv("CSCS_CONFIG") != "" }
 
 // Load reads the built-in clusters, the site-wide file and the user's config.toml. The files need not
 // exist unless CSCS_SITE_CONFIG or CSCS_CONFIG names them. A site-wide file with an error is not used:
-// see Config.Ignored.
-func Load(made ...Made) (*Config, error) {
-	return load(findSiteFile(), made)
+// see Config.Ignored. Load does not judge the values of presets.
+func Load(made ...Made) (*Config, error) { return LoadWith(nil, made...) }
+
+// A Judge returns what is wrong with the values of a preset, or nil.
+type Judge func(Setting) *ConfigError
+
+// LoadWith is Load with a judge of the presets in the site-wide file. A value that it refuses is an error in that file.
+func LoadWith(judge Judge, made ...Made) (*Config, error) {
+	return load(findSiteFile(), judge, made)
 }
 
-func load(wide siteFile, made []Made) (*Config, error) {
+func load(wide siteFile, judge Judge, made []Made) (*Config, error) {
 	path, err := ConfigPath()
 	if err != nil {
 		return nil, err
 	}
 	wide = wide.unlessIs(path)
 	c := newConfig(path, wide, made)
-	if problems := c.mergeSiteFile(wide); len(problems) > 0 {
+	if problems := c.mergeSiteFile(wide, judge); len(problems) > 0 {
 		c = newConfig(path, wide, made)
 		c.Ignored = problems[0]
 	}

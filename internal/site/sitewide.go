@@ -56,8 +56,8 @@ func (w siteFile) isAt(path string) bool {
 	return w.path == path || err == nil && otherErr == nil && os.SameFile(mine, other)
 }
 
-// mergeSiteFile reads the site-wide file.
-func (c *Config) mergeSiteFile(wide siteFile) []*ConfigError {
+// mergeSiteFile reads the site-wide file. It returns what is wrong with it, also with its presets unless judge is nil.
+func (c *Config) mergeSiteFile(wide siteFile, judge Judge) []*ConfigError {
 	if wide.path == "" {
 		return nil
 	}
@@ -77,10 +77,23 @@ func (c *Config) mergeSiteFile(wide siteFile) []*ConfigError {
 	default:
 		return []*ConfigError{newReadError(wide.path, err)}
 	}
-	problems := c.mergeText(wide.path, data, originSite)
+	problems := append(c.mergeText(wide.path, data, originSite), judgeSettings(c.settings, judge)...)
 	for _, p := range problems {
 		if !wide.named {
 			p.Fix = editSiteFile(wide.path)
+		}
+	}
+	return problems
+}
+
+// judgeSettings returns what judge, which may be nil, finds wrong with the settings.
+func judgeSettings(settings []Setting, judge Judge) (problems []*ConfigError) {
+	if judge == nil {
+		return nil
+	}
+	for _, s := range settings {
+		if bad := judge(s); bad != nil {
+			problems = append(problems, bad)
 		}
 	}
 	return problems

@@ -296,7 +296,7 @@ counts_with = %q
 		{fmt.Sprintf(config, "daitn", "nosuch", "cscss"), "1:1 4:1 6:1"},
 	} {
 		siteHome(t, "Host mylab\nHostName lab.example.org", tt.text, "[clusters.wide]\nhost='x'\n")
-		c, err := Check(t.Context(), "", made)
+		c, err := Check(t.Context(), "", nil, made)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,7 +313,7 @@ counts_with = %q
 // TestCheckSiteFile: the site-wide file is checked as such, also if it is named in place of config.toml.
 func TestCheckSiteFile(t *testing.T) {
 	file := siteHome(t, "", "[clusters.daint]\nsetup='mine'", "[clusters.daint]\nsetup='x'")
-	c, err := Check(t.Context(), file)
+	c, err := Check(t.Context(), file, nil)
 	if err != nil || len(c.Problems) != 1 || c.Problems[0].File != file || c.Site != file || filepath.Base(c.User) != "config.toml" {
 		t.Errorf("%+v, %v", c, err)
 	}

@@ -45,7 +45,7 @@ func TestUnsafeSiteFile(t *testing.T) {
 		{&owndir.RootFileError{Path: file, Reason: "is writable by others"}, false},
 		{&owndir.RootFileError{Path: filepath.Dir(file), Reason: "belongs to mallory"}, false},
 	} {
-		c, err := load(siteFile{path: file, find: find(tt.err)}, nil)
+		c, err := load(siteFile{path: file, find: find(tt.err)}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,12 +57,15 @@ func TestUnsafeSiteFile(t *testing.T) {
 			t.Errorf("%v: %+v", tt.err, ce)
 		}
 	}
-	if err := os.WriteFile(file, []byte("x = 1"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var ce *ConfigError
-	if c, err := load(siteFile{path: file, find: find(nil)}, nil); err != nil || !errors.As(c.Ignored, &ce) || ce.Fix != "sudoedit "+file {
-		t.Errorf("a mistake in it: %v, %+v", err, ce)
+	judge := func(s Setting) *ConfigError { return &ConfigError{File: s.Pos.File, Message: "bad " + s.Flag} }
+	for _, text := range []string{"x = 1", "[clusters.x]\ntime = '2x'"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var ce *ConfigError
+		if c, err := load(siteFile{path: file, find: find(nil)}, judge, nil); err != nil || !errors.As(c.Ignored, &ce) || ce.Fix != "sudoedit "+file {
+			t.Errorf("a mistake in it: %s: %v, %+v", text, err, ce)
+		}
 	}
 }
 
@@ -75,7 +78,7 @@ func TestHiddenSiteFile(t *testing.T) {
 		hidden bool
 	}{{fs.ErrNotExist, false}, {syscall.ENOTDIR, true}, {syscall.EACCES, true}} {
 		wide := siteFile{path: filepath.Join(dir, "cscs", "config.toml"), find: func(string) (string, error) { return "", &fs.PathError{Err: tt.err} }}
-		c, err := load(wide, nil)
+		c, err := load(wide, nil, nil)
 		if err != nil || c.Ignored != nil || (c.Hidden != nil) != tt.hidden {
 			t.Errorf("%v: %v, ignored: %v, hidden: %v", tt.err, err, c.Ignored, c.Hidden)
 		}
