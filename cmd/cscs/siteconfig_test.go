@@ -128,3 +128,15 @@ func TestSitePresetIgnored(t *testing.T) {
 		}
 	}
 }
+
+// TestSiteIgnoredAddsUp: a config.toml that adds to a site-wide file that is ignored stops no command, and leads none
+// to another host.
+func TestSiteIgnoredAddsUp(t *testing.T) {
+	siteFiles(t, "acount = 'x'\n[clusters.alpha]\nhost = 'a.org'\n[recipes.r]\ncommand = ['x']\n", "[recipes.r]\ntime = '3h'\n[clusters.alpha]\naccount = 'x'\n")
+	for line, want := range map[string]int{"run -c daint --no-browser -- x": 0, "run -c alpha --no-browser -- x": 2, "stop --all": 0} {
+		c := capture(t, nil, strings.Fields(line)...)
+		if c.code != want || (c.run != nil) != (line == "run -c daint --no-browser -- x") {
+			t.Errorf("%s: code %d: %s", line, c.code, c.err)
+		}
+	}
+}

@@ -28,10 +28,15 @@ type UnknownClusterError struct {
 	Name    string
 	Nearest string // the known name most likely meant; may be empty
 	Known   []string
+	Ignored string // the site-wide file, if it is ignored
 }
 
 func (e *UnknownClusterError) Error() string {
-	return formatUnknown("cluster", e.Name, e.Nearest)
+	s := formatUnknown("cluster", e.Name, e.Nearest)
+	if e.Ignored != "" {
+		s += "; " + e.Ignored + " may define it, but is ignored"
+	}
+	return s
 }
 
 // UnknownRecipeError reports a recipe that no file has.

@@ -65,6 +65,9 @@ func (m *merger) bad(message string, path ...string) {
 	m.problems = append(m.problems, &ConfigError{File: p.File, Line: p.Line, Column: p.Column, Message: message})
 }
 
+// isExcused reports whether something that the file lacks may be in the site-wide file, which is ignored.
+func (m *merger) isExcused() bool { return m.from == originUser && m.Ignored != nil }
+
 // A reference is the name of a cluster or of a signing service. No merge can judge it: a later file or ~/.ssh/config
 // may define the name.
 type reference struct {
@@ -143,13 +146,16 @@ func (m *merger) mergeCluster(n string, fc fileCluster) {
 		}
 	}
 	if fc.Signing != nil {
-		if _, known := m.signing[*fc.Signing]; !known && *fc.Signing != "" {
-			m.bad(fmt.Sprintf("there is no [signing.%s]", *fc.Signing), "clusters", n, "signing")
+		cl.Signing = *fc.Signing
+		if _, known := m.signing[cl.Signing]; !known && cl.Signing != "" {
+			if !m.isExcused() {
+				m.bad(fmt.Sprintf("there is no [signing.%s]", cl.Signing), "clusters", n, "signing")
+			}
+			cl.Signing = ""
 		}
 		if m.from == originSite {
 			m.refuseService(n, *fc.Signing)
 		}
-		cl.Signing = *fc.Signing
 	}
 	settings := fc.listSettings(func(key string) Position { return m.ps.keyPosition(m.name, "clusters", n, key) })
 	if m.from == originSite {
@@ -177,6 +183,9 @@ func (m *merger) mergeRecipe(n string, fr fileRecipe) {
 		r = Recipe{Command: fr.Command}
 	}
 	r.Name = n
+	if r.Command == nil && m.isExcused() {
+		return
+	}
 	if len(r.Command) == 0 || r.Command[0] == "" {
 		m.bad(fmt.Sprintf("recipe %s has no command", n), "recipes", n, "command")
 	}
@@ -225,7 +234,7 @@ func MissingVariables(values, have []string) []string {
 func (s *spec) overlayHost(h fileHost, from origin) {
 	switch {
 	case h.Host != "":
-		s.host, s.alias = h.Host, ""
+		s.host, s.alias, s.hostSet = h.Host, "", true
 		if from != originUser {
 			s.alias = s.name
 		}

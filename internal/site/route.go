@@ -59,18 +59,21 @@ func (c *Config) Cluster(ctx context.Context, name string) (Cluster, error) {
 	return cl, err
 }
 
-// findCluster is Cluster without the top-level persist.
+// findCluster is Cluster without the top-level persist. If the site-wide file is ignored, a cluster of config.toml needs
+// a host of the user: the route to it may be in that file, and another one must not be taken.
 func (c *Config) findCluster(ctx context.Context, name string) (Cluster, error) {
-	if cl, ok := c.clusters[name]; ok {
+	hasHost := func(cl Cluster) bool { return c.Ignored == nil || cl.spec.hostSet }
+	cl, configured := c.clusters[name]
+	if configured && hasHost(cl) {
 		return cl, nil
 	}
-	for _, cl := range c.clusters { // daint.alps.cscs.ch is daint, with its route
-		if strings.EqualFold(cl.spec.host, name) {
-			return cl, nil
+	for _, other := range c.clusters { // daint.alps.cscs.ch is daint, with its route
+		if hasHost(other) && strings.EqualFold(other.spec.host, name) {
+			return other, nil
 		}
 	}
 	for _, m := range c.made {
-		if m.Name == name {
+		if m.Name == name && !configured {
 			return c.makeCluster(ctx, m)
 		}
 	}
@@ -84,12 +87,19 @@ func (c *Config) findCluster(ctx context.Context, name string) (Cluster, error) 
 		if err != nil {
 			return Cluster{}, err
 		}
-		if byHostName || byJump {
+		switch {
+		case (byHostName || byJump) && configured:
+			return cl, nil
+		case byHostName || byJump:
 			return Cluster{Name: name, spec: spec{name: name, host: name}}, nil
 		}
 	}
-	known := c.Known()
-	return Cluster{}, &UnknownClusterError{Name: name, Nearest: Nearest(name, known), Known: known}
+	known := slices.DeleteFunc(c.Known(), func(n string) bool { return n == name })
+	e := &UnknownClusterError{Name: name, Nearest: Nearest(name, known), Known: known}
+	if c.Ignored != nil {
+		e.Ignored = c.SitePath
+	}
+	return Cluster{}, e
 }
 
 // makeCluster calls m.Make and reads the file that it wrote.

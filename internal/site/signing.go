@@ -69,6 +69,8 @@ func (m *merger) mergeSigning(f *file) {
 			continue
 		case m.from == originUser && fs.Endpoint != "":
 			s = m.base.signing[n]
+		case s.Name == "" && fs.Endpoint == "" && m.isExcused():
+			continue
 		}
 		m.addReference("signing service", fs.CountsWith, "signing", n, "counts_with")
 		s.Name = n

@@ -32,7 +32,8 @@ type Config struct {
 	DefaultCluster string // of the user's config.toml; may be empty
 
 	// Ignored is a *ConfigError if the site-wide file has a mistake, or others than root can change it. Then
-	// no part of it is used.
+	// no part of it is used. What config.toml adds to a recipe or a signing service of that file does not count
+	// either, and is no error: the user must still be able to stop a session.
 	Ignored error
 	// Hidden is a *ConfigError if this user cannot read the site-wide file, or cannot see whether there is
 	// one. It needs no warning: all is as without the file.
@@ -102,6 +103,7 @@ type spec struct {
 	name     string   // for messages
 	alias    string   // preferred to host, if ~/.ssh/config defines it
 	host     string   // the configured host name
+	hostSet  bool     // a file sets host; else it is the name
 	login             // of config.toml or the built-in clusters, which counts before ~/.ssh/config
 	site     login    // of the site-wide file, which counts after ~/.ssh/config
 	jump     []string // the jump hosts, outermost first
@@ -175,9 +177,6 @@ func load(wide siteFile, judge Judge, made []Made) (*Config, error) {
 		c.Ignored = problems[0]
 	}
 	if problems := c.mergeUserFile(isConfigNamed()); len(problems) > 0 {
-		if c.Ignored != nil && !problems[0].isText { // it may be the cause: a signing service that is missing now
-			problems[0].Message += "; " + wide.path + " is ignored: " + c.Ignored.Error()
-		}
 		return nil, problems[0]
 	}
 	c.ssh = newAsker(c.sshConfig)

@@ -382,18 +382,52 @@ func TestSiteRefusals(t *testing.T) {
 			t.Errorf("known: %v", c.Known())
 		}
 	}
-	siteHome(t, "", "[clusters.daint]\nsigning='own'", "x=1\n[signing.own]\n")
-	if _, err := Load(); err == nil || !strings.Contains(err.Error(), "no [signing.own]; ") || !strings.Contains(err.Error(), "wide.toml:1:1: unknown key x") {
-		t.Errorf("a consequence of the ignored file: %v", err)
-	}
-	siteHome(t, "", "default_cluster = 7", "x=1\n")
-	if _, err := Load(); err == nil || strings.Contains(err.Error(), "wide.toml") {
-		t.Errorf("no consequence of the ignored file: %v", err)
-	}
 	t.Setenv("CSCS_SITE_CONFIG", "/elsewhere/x.toml")
 	t.Setenv("CSCS_CONFIG", os.DevNull)
 	if c, err := Load(); err != nil || c.Ignored == nil || c.Ignored.Error() != "/elsewhere/x.toml: cannot be read: no such file or directory" {
 		t.Errorf("a file that was named must be there: %v, %v", c, err)
+	}
+}
+
+// TestIgnoredSiteFile: while the site-wide file is ignored, config.toml may add to what only that file defines. No
+// command goes to a bare name of the DNS because the file that has the host is ignored.
+func TestIgnoredSiteFile(t *testing.T) {
+	const config = "[recipes.r]\ntime='3h'\n[clusters.daint]\nsigning='centre'\n[signing.centre]\nper_day=7\n[clusters.alpha]\naccount='x'\n"
+	for _, tt := range []struct{ name, ssh, config, want string }{
+		{name: "no host", want: "unknown"},
+		{name: "a host of ~/.ssh/config", ssh: "Host alpha\nHostName a.org", want: "alpha=@a.org:22"},
+		{name: "a jump host of ~/.ssh/config", ssh: "Host alpha\nProxyJump gate", want: "gate=@gate:22 | alpha=@alpha:22"},
+		{name: "a host of config.toml", config: "host='alpha'", want: "alpha=@alpha:22"},
+	} {
+		bothWays(t, func(t *testing.T) {
+			siteHome(t, tt.ssh, config+tt.config, "acount='x'\n[clusters.alpha]\nhost='a.org'")
+			c, err := Load()
+			if err != nil || c.Ignored == nil {
+				t.Fatal(tt.name, err)
+			}
+			if _, err := c.Recipe("r"); !errors.As(err, new(*UnknownRecipeError)) {
+				t.Error(tt.name, err)
+			}
+			if cl, err := c.Cluster(t.Context(), "daint"); err != nil || cl.Signing != "" {
+				t.Errorf("%s: %+v, %v", tt.name, cl, err)
+			}
+			if _, err := c.Signing("centre"); !errors.As(err, new(*UnknownSigningError)) {
+				t.Error(tt.name, err)
+			}
+			hosts, err := route(t, "alpha", Overrides{})
+			got := short(hosts)
+			var unknown *UnknownClusterError
+			if errors.As(err, &unknown) && strings.Contains(err.Error(), "wide.toml may define it, but is ignored") {
+				got = "unknown"
+			}
+			if got != tt.want {
+				t.Errorf("%s: got %s (%v), want %s", tt.name, got, err, tt.want)
+			}
+		})
+	}
+	siteHome(t, "", "default_cluster = 7", "x=1\n")
+	if _, err := Load(); err == nil {
+		t.Error("an error in config.toml does not follow from the ignored file")
 	}
 }
 
