@@ -158,6 +158,16 @@ func CheckOption(word string) error {
 	return nil
 }
 
+// OneWordError reports a blank between an option and its value. It is the only error of CheckOption with a value in it.
+type OneWordError struct {
+	Option string // up to the value: "--constraint=", "-C"
+	Value  string
+}
+
+func (e *OneWordError) Error() string {
+	return fmt.Sprintf("it must be one word: --slurm='%s%s'", e.Option, e.Value)
+}
+
 // OptionWord returns the word for --slurm that sets the option of sbatch or salloc with this long
 // name or letter: "--exclusive", "--cpus-per-task=VALUE". It returns false if neither command has
 // the option, or if the user must not set it.
@@ -227,7 +237,7 @@ func readOptions(word string) ([]usedOption, error) {
 func readLongOption(word string) ([]usedOption, error) {
 	name, value, hasValue := strings.Cut(word[2:], "=")
 	if n, rest, ok := strings.Cut(name, " "); ok {
-		return nil, fmt.Errorf("it must be one word: --slurm='--%s=%s'", n, strings.TrimSpace(rest))
+		return nil, &OneWordError{Option: "--" + n + "=", Value: strings.TrimSpace(rest)}
 	}
 	if name == "" {
 		return nil, fmt.Errorf("the option has no name")
@@ -273,7 +283,7 @@ func readShortOptions(word string) ([]usedOption, error) {
 		case strings.TrimSpace(rest) == "":
 			return nil, fmt.Errorf("it needs a value: --slurm='%s'", word[:i+1]+"VALUE")
 		case rest[0] == ' ':
-			return nil, fmt.Errorf("it must be one word: --slurm='%s%s'", word[:i+1], strings.TrimSpace(rest))
+			return nil, &OneWordError{Option: word[:i+1], Value: strings.TrimSpace(rest)}
 		}
 		break
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/alps-tunnel/cscs/internal/problem"
 	"github.com/alps-tunnel/cscs/internal/site"
+	"github.com/alps-tunnel/cscs/slurm"
 )
 
 // envVar returns the environment variable for a flag.
@@ -40,7 +42,7 @@ func fillEnv(flags *pflag.FlagSet) error {
 		}
 		for _, v := range values {
 			if err := flags.Set(f.Name, v); err != nil {
-				failed = &problem.UsageError{Message: badValue(envVar(f.Name), v, unwrapFlagError(err))}
+				failed = &problem.UsageError{Message: badPreset(envVar(f.Name), f.Name, v, unwrapFlagError(err))}
 				return
 			}
 		}
@@ -87,11 +89,28 @@ func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 		for _, v := range values {
 			if err := flags.Set(f.Name, v); err != nil {
 				return &site.ConfigError{File: s.Pos.File, Line: s.Pos.Line, Column: s.Pos.Column,
-					Message: badValue(strings.ReplaceAll(s.Flag, "-", "_"), v, unwrapFlagError(err))}
+					Message: badPreset(strings.ReplaceAll(s.Flag, "-", "_"), s.Flag, v, unwrapFlagError(err))}
 			}
 		}
 	}
 	return settleLease(flags)
+}
+
+// badPreset returns the message for a bad value of a flag in a file or a variable, which origin names. It has no value
+// of a free text, which may be a secret: the log of a CI keeps what is printed.
+func badPreset(origin, flag, value string, err error) string {
+	if !isFreeText(flag) {
+		return badValue(origin, value, err)
+	}
+	if name, _, _ := strings.Cut(value, "="); flag == "env" && name != value || strings.HasPrefix(name, "--") {
+		name, _, _ = strings.Cut(name, " ")
+		origin += " " + name
+	}
+	var split *slurm.OneWordError
+	if errors.As(err, &split) {
+		err = &slurm.OneWordError{Option: split.Option, Value: "VALUE"}
+	}
+	return origin + ": " + err.Error()
 }
 
 // unwrapFlagError returns the error of the check, without pflag's wrapping.

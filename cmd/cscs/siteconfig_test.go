@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -138,5 +139,34 @@ func TestSiteIgnoredAddsUp(t *testing.T) {
 		if c.code != want || (c.run != nil) != (line == "run -c daint --no-browser -- x") {
 			t.Errorf("%s: code %d: %s", line, c.code, c.err)
 		}
+	}
+}
+
+// TestBadValuesStaySecret: a refused value of env, setup or slurm is not printed, since logs of a CI keep what is. The
+// message has the name of the variable or option.
+func TestBadValuesStaySecret(t *testing.T) {
+	const config = `[recipes.r]
+command = ["x"]
+env = {API-KEY = "hunter2"}
+slurm = [%s]
+setup = ["hunter2\u0000"]
+`
+	for option, want := range map[string]string{
+		"hunter2":                 "slurm: it must be an option",
+		"--comment the hunter2":   "slurm --comment: it must be one word: --slurm='--comment=VALUE'",
+		"-C the hunter2":          "slurm: it must be one word: --slurm='-CVALUE'",
+		"--output=hunter2":        "slurm --output: ",
+		"--job-name=it's hunter2": "slurm --job-name: ",
+	} {
+		siteFiles(t, "", strings.Replace(config, "%s", strconv.Quote(option), 1))
+		c := capture(t, nil, "config", "check")
+		if c.code != 2 || strings.Contains(c.err, "hunter2") || !strings.Contains(c.err, ":3:1: env API-KEY: ") || !strings.Contains(c.err, ":4:1: "+want) || !strings.Contains(c.err, ":5:1: setup: it has a control character") {
+			t.Errorf("%s: code %d: %s", option, c.code, c.err)
+		}
+		t.Setenv("CSCS_SLURM", option)
+		if c := capture(t, nil, "run", "-c", "daint", "--", "x"); c.code != 2 || strings.Contains(c.err, "hunter2") || !strings.HasPrefix(c.err, "cscs: CSCS_SLURM") {
+			t.Errorf("CSCS_SLURM=%s: code %d: %s", option, c.code, c.err)
+		}
+		t.Setenv("CSCS_SLURM", "")
 	}
 }
