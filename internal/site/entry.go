@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,7 +27,7 @@ type Entry struct {
 
 // Entries returns the merged configuration: the keys of the top level, then the tables, sorted.
 func (c *Config) Entries() []Entry {
-	merged := map[string]layerEntry{}
+	merged, builtIn := map[string]layerEntry{}, map[string]layerEntry{}
 	for _, l := range c.layers {
 		var tree map[string]any
 		if toml.Unmarshal(l.data, &tree) != nil {
@@ -44,10 +45,13 @@ func (c *Config) Entries() []Entry {
 			return ps.keyPosition(l.name, path...)
 		})
 		for _, e := range entries {
-			hideEntries(merged, e, l.from)
+			hideEntries(merged, builtIn, e, l.from)
 		}
 		for _, e := range entries {
 			merged[strings.Join(e.Path, keySep)] = layerEntry{e, l.from}
+		}
+		if l.from == originBuiltIn {
+			builtIn = maps.Clone(merged)
 		}
 	}
 	if name := c.Default(); name != "" {
@@ -78,30 +82,52 @@ func (c *Config) defaultEntry(name string, set Entry) Entry {
 	return Entry{Path: []string{"default_cluster"}, Value: name, Pos: Position{File: c.Path}}
 }
 
-// collectEntries adds the entries of a table.
+// collectEntries adds the entries of a table, without values that count as not set.
 func collectEntries(out *[]Entry, table map[string]any, path []string, at func(path []string) Position) {
 	for key, v := range table {
 		path := append(slices.Clone(path), key)
 		sub, isTable := v.(map[string]any)
-		switch {
-		case !isTable:
-			*out = append(*out, Entry{Path: path, Value: v, Pos: at(path)})
-		case len(sub) == 0 && len(path) == 2: // [clusters.x] defines a cluster; an empty env defines nothing
+		if !isTable {
+			if !isUnset(path, v) {
+				*out = append(*out, Entry{Path: path, Value: v, Pos: at(path)})
+			}
+			continue
+		}
+		before := len(*out)
+		collectEntries(out, sub, path, at)
+		if len(*out) == before && len(path) == 2 { // [clusters.x] defines a cluster; an empty env defines nothing
 			*out = append(*out, Entry{Path: path, Pos: at(path)})
-		default:
-			collectEntries(out, sub, path, at)
 		}
 	}
 }
 
-// hideEntries removes what e of a later file hides beside its own key. See mergeRecipe, mergeCluster, mergeHost,
+// isUnset reports whether a value counts as if its key were missing: see listSettings, overlayHost and mergeSigning.
+func isUnset(path []string, v any) bool {
+	key := path[len(path)-1]
+	switch {
+	case len(path) > 3: // a variable of env may be empty
+		return false
+	case v == "":
+		return key != "signing" && key != "setup"
+	case v == int64(0):
+		return key == "per_day" || key == "port" && path[0] != "recipes"
+	}
+	return false
+}
+
+// hideEntries removes what e of a later file hides beside its own key. What is built in counts again where the user's
+// file hides the site-wide one. See mergeRecipe, mergeCluster, mergeHost,
 // mergeSigning and overlaySettings.
-func hideEntries(merged map[string]layerEntry, e Entry, from origin) {
+func hideEntries(merged, builtIn map[string]layerEntry, e Entry, from origin) {
 	hide := func(isHidden func(layerEntry) bool, path ...string) {
 		key := strings.Join(path, keySep)
 		for k, have := range merged {
 			if (k == key || strings.HasPrefix(k, key+keySep)) && isHidden(have) {
-				delete(merged, k)
+				if b, ok := builtIn[k]; ok && have.from == originSite {
+					merged[k] = b
+				} else {
+					delete(merged, k)
+				}
 			}
 		}
 	}
