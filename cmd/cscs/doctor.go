@@ -116,7 +116,7 @@ func (d *deps) runDoctor(ctx context.Context, o *doctorFlags, tell func(doctor.R
 		cfg.Ports, cfg.MustHave = []int{o.localPort}, true
 	}
 	if c, err := d.loadSites(); err == nil { // otherwise the first check reports the error
-		cfg.SiteErr = cmp.Or(c.Ignored, c.Hidden)
+		cfg.SiteErr = cmp.Or(c.Ignored, c.Hidden, findStalePart(signals.ctx, c))
 		if path, err := c.SSHConfigPath(); err == nil {
 			cfg.SSHConfig = path
 		}

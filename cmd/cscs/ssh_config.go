@@ -168,6 +168,28 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 	return text, own, err
 }
 
+// findStalePart returns a *site.ConfigError if our part of ~/.ssh/config leads to other places than the site-wide file
+// does now: ~/.ssh/config counts before that file. It returns nil if it cannot tell.
+func findStalePart(ctx context.Context, cfg *site.Config) error {
+	files, err := sshFiles(cfg)
+	if err != nil || !cfg.UsesSiteFile() {
+		return nil
+	}
+	if _, err := os.Stat(files.Part); err != nil {
+		return nil
+	}
+	without, done, err := files.Without(ctx)
+	if err != nil {
+		return nil
+	}
+	defer done()
+	if names, err := cfg.FindStaleAliases(ctx, without); err == nil && len(names) > 0 {
+		return &site.ConfigError{File: files.Part, Fix: "cscs ssh-config --install",
+			Message: cfg.SitePath + " has changed since this file was written, which counts before it: " + strings.Join(names, ", ")}
+	}
+	return nil
+}
+
 // loginOf returns the user and key that cscs itself would use at a host, without questions.
 func loginOf(ctx context.Context, h site.Host) sshconfig.Login {
 	id, err := key.Load(ctx, connect.KeySource(h), nil)

@@ -82,7 +82,7 @@ type Config struct {
 	SSHDir    string      // ~/.ssh
 	SSHConfig string      // the user's ssh config
 	Settings  string      // config.toml; may be empty
-	SiteErr   error       // why the site-wide file is not used; may be nil
+	SiteErr   error       // why the site-wide file, or a part of it, is not used; may be nil
 	StateDir  string      // of the records and logs
 	Ports     []int       // the local ports that servers usually get
 	MustHave  bool        // the user has requested these ports

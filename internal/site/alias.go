@@ -64,6 +64,30 @@ func (c *Config) SetFor(ctx context.Context, file, name string) ([]string, error
 	return keywords, err
 }
 
+// FindStaleAliases returns the names of the Aliases that our part of ~/.ssh/config leads elsewhere than file (see
+// Aliases) and the site-wide file do now.
+func (c *Config) FindStaleAliases(ctx context.Context, file string) (names []string, err error) {
+	all, err := c.Aliases(ctx, file, Overrides{})
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range all {
+		byHostName, byJump, err := c.ssh.isHostDefined(ctx, a.Name)
+		if err != nil {
+			return nil, err
+		}
+		now, err := c.ssh.ask(ctx, question{name: a.Name})
+		if err != nil {
+			return nil, err
+		}
+		isSame := strings.EqualFold(now.hostName, a.HostName) && now.port == a.Port && now.proxyJump == a.Jump
+		if !a.Own && (byHostName || byJump) && !isSame {
+			names = append(names, a.Name)
+		}
+	}
+	return names, nil
+}
+
 // resolveAlias returns the Alias of one host. signed reports that a service signs keys for it.
 func (c *Config) resolveAlias(ctx context.Context, s spec, ov Overrides, signed bool) (Alias, error) {
 	meant, byJump, err := c.ssh.isHostDefined(ctx, s.name)

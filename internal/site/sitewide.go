@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -182,6 +183,11 @@ func mayPresetForAll(flag string) bool {
 		return true
 	}
 	return false
+}
+
+// UsesSiteFile reports whether there is a site-wide file that is not ignored.
+func (c *Config) UsesSiteFile() bool {
+	return slices.ContainsFunc(c.layers, func(l layer) bool { return l.from == originSite })
 }
 
 // IsSiteWide reports whether the site-wide file has the setting.
