@@ -47,10 +47,11 @@ terminal and asks no question.
 
 cscs uses the first of these keys that has a valid certificate: that of
 --identity, that of config.toml, an IdentityFile that ~/.ssh/config sets for
-the host or else the identity of the site-wide file, ~/.ssh/cscs-key, an
-IdentityFile for every host (Host *), a key in the ssh agent, a key with a name
-that ssh tries by default (~/.ssh/id_ed25519). It offers only this key to a
-host. A key of the first three is used even if it has no certificate.
+the host (or, if ~/.ssh/config names no key at all, the identity of the
+site-wide file), ~/.ssh/cscs-key, an IdentityFile for every host (Host *), a key
+in the ssh agent, a key with a name that ssh tries by default
+(~/.ssh/id_ed25519). It offers only this key to a host. A key of the first three
+is used even if it has no certificate.
 
 A session that is ready goes on with an expired certificate. It needs a new one
 only to connect again, and uses that of the next cscs key sign.
@@ -149,8 +150,8 @@ Files:
   ~/.config/cscs/config.toml      on Windows %AppData%\cscs\config.toml;
                                   $XDG_CONFIG_HOME and $CSCS_CONFIG change it
   /etc/cscs/config.toml           the site-wide file (Windows: in %ProgramData%)
-  ~/.local/state/cscs             records of sessions, and the servers' logs; on
-                                  Windows %LocalAppData%\cscs or $XDG_STATE_HOME
+  ~/.local/state/cscs             records and logs; $XDG_STATE_HOME changes it;
+                                  on Windows %LocalAppData%\cscs
 
 Environment:
   CSCS_CONFIG                     this file instead of config.toml

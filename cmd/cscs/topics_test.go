@@ -42,6 +42,18 @@ func TestTopics(t *testing.T) {
 	}
 }
 
+// TestTopicsSayWhatCounts: facts that were lost from a text once. TestSiteRoute and TestStateDir have the behaviour.
+func TestTopicsSayWhatCounts(t *testing.T) {
+	for fact, text := range map[string]string{
+		"or, if ~/.ssh/config names no key at all, the identity of the site-wide file": keysText,
+		"records and logs; $XDG_STATE_HOME changes it;":                                configurationText,
+	} {
+		if !strings.Contains(strings.Join(strings.Fields(text), " "), fact) {
+			t.Errorf("no text has: %s", fact)
+		}
+	}
+}
+
 // TestExitCodesAreDescribed compares the exit codes of the help with those of package problem.
 func TestExitCodesAreDescribed(t *testing.T) {
 	want := []int{problem.OK, problem.Failure, problem.Usage, problem.Auth, problem.Allocation, problem.Server, problem.Remains, problem.Interrupted}

@@ -31,6 +31,8 @@ func TestSiteRoute(t *testing.T) {
 			want: "gate=course@gate.org:2200 wide | lab=course@lab.org:2222 wide"},
 		{name: "ssh's user, port and key", wide: wide, cluster: "lab", ssh: "Host lab\nUser me\nPort 23\nIdentityFile ~/k",
 			want: "gate=course@gate.org:2200 wide | lab=me@lab.org:23 k"},
+		{name: "ssh's key for every host", wide: wide, cluster: "lab", ssh: "Host *\nIdentityFile ~/k",
+			want: "gate=course@gate.org:2200 k | lab=course@lab.org:2222 k"},
 		{name: "ssh's destination has its own port", wide: wide, cluster: "lab", ssh: "Host lab\nHostName here",
 			want: "gate=course@gate.org:2200 wide | lab=course@here:22 wide"},
 		{name: "ssh's destination is the same", wide: wide, cluster: "lab", ssh: "Host lab\nHostName lab.org",
