@@ -110,7 +110,7 @@ func isUnset(path []string, v any) bool {
 	case v == "":
 		return key != "signing" && key != "setup"
 	case v == int64(0):
-		return key == "per_day" || key == "port" && path[0] != "recipes"
+		return key == "per_day"
 	}
 	return false
 }

@@ -20,7 +20,7 @@ type file struct {
 
 type fileHost struct {
 	Host       string `toml:"host"`                                      // a name of the DNS, an address, or a Host of ~/.ssh/config; without it, the name of the table
-	Port       int    `toml:"port" jsonschema:"minimum=1,maximum=65535"` // the port of its sshd
+	Port       *int   `toml:"port" jsonschema:"minimum=1,maximum=65535"` // the port of its sshd
 	User       string `toml:"user"`                                      // the user to log in as
 	Identity   string `toml:"identity"`                                  // the file of the private key
 	KnownHosts string `toml:"known_hosts"`                               // a file of host keys, in place of those that ssh uses; in the site-wide file, in addition to them

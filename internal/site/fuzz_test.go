@@ -36,7 +36,7 @@ func FuzzSSHConfig(f *testing.F) {
 			}
 		}
 		for j := range strings.SplitSeq(s.proxyJump, ",") {
-			if j, err := parseJump(j); err == nil && (!plainHost(j.host) || strings.HasPrefix(j.user, "-") || badPort(j.port)) {
+			if j, err := parseJump(j); err == nil && (!plainHost(j.host) || strings.HasPrefix(j.user, "-") || j.port < 0 || j.port > 65535) {
 				t.Errorf("%q is a jump host: %+v", s.proxyJump, j)
 			}
 		}

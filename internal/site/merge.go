@@ -86,9 +86,7 @@ func (m *merger) mergeHost(n string, h fileHost) {
 	if !plainName.MatchString(n) {
 		m.bad(fmt.Sprintf("%q cannot be the name of a host", n), "hosts", n)
 	}
-	if badPort(h.Port) {
-		m.bad(fmt.Sprintf("port %d is not between 1 and 65535", h.Port), "hosts", n, "port")
-	}
+	m.checkPort(h.Port, "hosts", n, "port")
 	s := m.hosts[n]
 	switch {
 	case m.from == originMade:
@@ -113,9 +111,7 @@ func (m *merger) mergeCluster(n string, fc fileCluster) {
 	if !plainName.MatchString(n) {
 		m.bad(fmt.Sprintf("%q cannot be the name of a cluster", n), "clusters", n)
 	}
-	if badPort(fc.Port) {
-		m.bad(fmt.Sprintf("port %d is not between 1 and 65535", fc.Port), "clusters", n, "port")
-	}
+	m.checkPort(fc.Port, "clusters", n, "port")
 	if fc.Cluster != "" {
 		m.bad("a cluster cannot name a cluster", "clusters", n, "cluster")
 	}
@@ -247,8 +243,15 @@ func (s *spec) overlayHost(h fileHost, from origin) {
 	}
 	l.user = cmp.Or(h.User, l.user)
 	l.identity = cmp.Or(expandHome(h.Identity), l.identity)
-	l.port = cmp.Or(h.Port, l.port)
+	if h.Port != nil {
+		l.port = *h.Port
+	}
 	l.knownHosts = cmp.Or(expandHome(h.KnownHosts), l.knownHosts)
 }
 
-func badPort(p int) bool { return p < 0 || p > 65535 }
+// checkPort refuses a port that no server can have. nil is not set.
+func (m *merger) checkPort(port *int, path ...string) {
+	if port != nil && (*port < 1 || *port > 65535) {
+		m.bad(fmt.Sprintf("port %d is not between 1 and 65535", *port), path...)
+	}
+}

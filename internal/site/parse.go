@@ -142,7 +142,7 @@ func explainTypeError(message string, key toml.Key) string {
 		should = "a table"
 	case strings.HasSuffix(should, "bool"):
 		should = "true or false"
-	case should == "int":
+	case strings.HasSuffix(should, "int"):
 		should = "a number"
 	default:
 		should = "a string"
