@@ -17,6 +17,7 @@ const maxLinks = 40
 // FindRootFile resolves the symbolic links in path. It returns a *RootFileError unless root alone can
 // change the file: the file, each directory above it and each link on the way belong to root, and no other
 // user can write to the files and directories. In a sticky directory only the owner can replace a file.
+// Access control lists of macOS and of NFSv4 (FreeBSD on ZFS, some network file systems) are not read.
 // Other errors are of the file system: if path does not exist, it does not matter to whom the directories belong.
 func FindRootFile(path string) (string, error) {
 	path, err := filepath.Abs(path)

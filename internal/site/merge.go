@@ -111,6 +111,9 @@ func (m *merger) mergeCluster(n string, fc fileCluster) {
 	if !plainName.MatchString(n) {
 		m.bad(fmt.Sprintf("%q cannot be the name of a cluster", n), "clusters", n)
 	}
+	if m.from == originSite && slices.ContainsFunc(m.made, func(made Made) bool { return made.Name == n }) {
+		m.bad(n+" is inside of cscs and cannot be replaced for all users: use another name", "clusters", n)
+	}
 	m.checkPort(fc.Port, "clusters", n, "port")
 	if fc.Cluster != "" {
 		m.bad("a cluster cannot name a cluster", "clusters", n, "cluster")

@@ -72,7 +72,8 @@ func (c *Config) SSHConfigPath() (string, error) {
 
 // Made is a cluster that is made on demand. Make writes a file in the format of config.toml, with host,
 // port, user, identity and known_hosts of each host of the route. That file is complete: neither ssh
-// nor the overrides count. A cluster of config.toml with the same name has precedence.
+// nor the overrides count. A cluster of the user's config.toml with the same name has precedence; the
+// site-wide file cannot have one.
 type Made struct {
 	Name string
 	Make func(context.Context) (file string, err error)

@@ -391,6 +391,24 @@ func TestSiteRefusals(t *testing.T) {
 	}
 }
 
+// TestSiteCannotReplaceMade: the site-wide file cannot replace a cluster that is made on demand, because a user could
+// not rename it.
+func TestSiteCannotReplaceMade(t *testing.T) {
+	demo := Made{Name: "demo", Make: func(context.Context) (string, error) { return "", errors.New("made") }}
+	file := siteHome(t, "", "", "[clusters.demo]\ntime='1h'")
+	c, err := Load(demo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Makes("demo") || c.Ignored == nil || !strings.HasPrefix(c.Ignored.Error(), file+":1:2: demo is inside of cscs") {
+		t.Errorf("made: %v, ignored: %v", c.Makes("demo"), c.Ignored)
+	}
+	siteHome(t, "", "[clusters.demo]\nhost='mine.org'", "")
+	if c, err := Load(demo); err != nil || c.Makes("demo") {
+		t.Errorf("a user can replace it: %v", err)
+	}
+}
+
 // TestIgnoredSiteFile: while the site-wide file is ignored, config.toml may add to what only that file defines. No
 // command goes to a bare name of the DNS because the file that has the host is ignored.
 func TestIgnoredSiteFile(t *testing.T) {
