@@ -129,7 +129,9 @@ func (s Signing) findProblem() (message, key string) {
 func addressProblem(address string) string {
 	u, err := url.Parse(address)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil:
+	case err != nil || u.User != nil: // a password in it is not printed
+		return "what it has is not the address of a service, which has no user or password in it"
+	case u.Host == "":
 		return fmt.Sprintf("%q is not the address of a service", address)
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return fmt.Sprintf("%q is not https, but secrets are sent there", address)

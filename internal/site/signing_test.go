@@ -82,8 +82,12 @@ func TestSigningErrors(t *testing.T) {
 	} {
 		from, to, _ := strings.Cut(change, "|")
 		var bad *ConfigError
-		if _, err := loadText(t, strings.Replace(whole, from, to, 1)); !errors.As(err, &bad) || !strings.Contains(err.Error(), says) || bad.Line == 0 {
+		_, err := loadText(t, strings.Replace(whole, from, to, 1))
+		if !errors.As(err, &bad) || !strings.Contains(err.Error(), says) || bad.Line == 0 {
 			t.Errorf("%s: %v", change, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "pw") {
+			t.Errorf("the password is printed: %v", err)
 		}
 	}
 	if _, err := loadText(t, "[clusters.a]\nsigning = \"nobody\"\n"); err == nil || !strings.Contains(err.Error(), "there is no [signing.nobody]") {
