@@ -28,8 +28,28 @@ type Block struct {
 // notRun matches the comment before a block that no test runs.
 var notRun = regexp.MustCompile(`(?s)^<!--\s*not run:\s*(.*?)\s*-->\s*$`)
 
-// IsShell reports whether the block has commands for a shell: language sh, shell or console.
-func (b Block) IsShell() bool { return slices.Contains([]string{"sh", "shell", "console"}, b.Lang) }
+// IsShell reports whether the block has commands for a shell: language sh or console.
+func (b Block) IsShell() bool { return b.Lang == "sh" || b.Lang == "console" }
+
+// languages are those of fenced blocks. Another name of a shell, such as bash, would hide commands from the test that
+// runs them.
+var languages = []string{"sh", "console", "text", "toml", "json", "go", "powershell"}
+
+// shellWord matches a line that somebody can paste into a shell.
+var shellWord = regexp.MustCompile(`(?m)^(\$ |(cscs|go|scripts/\w+|curl|ssh|scp|sftp|rsync|salloc|sbatch|squeue|scancel|source|export|pip|apt) )`)
+
+// FindFault returns what hides commands of a block from the test that runs them, or "".
+func (b Block) FindFault() string {
+	switch {
+	case b.Fenced && !slices.Contains(languages, b.Lang):
+		return fmt.Sprintf("the language of a block is %q, not one of %s", b.Lang, strings.Join(languages, ", "))
+	case b.Lang == "console" && !strings.HasPrefix(b.Text, "$ "):
+		return `a block of language console does not begin with a command ("$ ")`
+	case !b.Fenced && shellWord.MatchString(b.Text), b.Lang == "text" && strings.HasPrefix(b.Text, "$ "):
+		return "a block with commands has no language sh or console"
+	}
+	return ""
+}
 
 // Place returns the page and the line, as editors read them.
 func (b Block) Place() string { return fmt.Sprintf("%s:%d", b.Page, b.Line) }

@@ -55,14 +55,42 @@ func TestNotRun(t *testing.T) {
 	}
 }
 
-// shellWord is the beginning of a line that somebody can paste into a shell.
-var shellWord = regexp.MustCompile(`(?m)^(\$ |(cscs|go|scripts/\w+|curl|ssh|scp|sftp|rsync|salloc|sbatch|squeue|scancel|source|export|pip|apt) )`)
-
 // TestShellBlocksAreMarked: commands are in fenced blocks of language sh or console. Otherwise no test would see them.
 func TestShellBlocksAreMarked(t *testing.T) {
 	for _, b := range readBlocks(t) {
-		if !b.IsShell() && (b.Lang == "" || b.Lang == "text" && strings.HasPrefix(b.Text, "$ ")) && shellWord.MatchString(b.Text) {
-			t.Errorf("%s: a block with commands has no language sh or console:\n%s", b.Place(), b.Text)
+		if fault := b.FindFault(); fault != "" {
+			t.Errorf("%s: %s:\n%s", b.Place(), fault, b.Text)
+		}
+	}
+}
+
+// TestFindFault: another name of a shell, a console without a command first, and commands of no language are found.
+func TestFindFault(t *testing.T) {
+	for _, tt := range []struct {
+		page  string
+		fault bool
+	}{
+		{"```sh\ncscs ps\n```\n", false},
+		{"```console\n$ cscs ps\nno live session\n```\n", false},
+		{"```json\n{}\n```\n", false},
+		{"```text\ncscs ps lists sessions\n```\n", false},
+		{"    a picture\n", false},
+		{"```bash\ncscs ps\n```\n", true},
+		{"```zsh\ncscs ps\n```\n", true},
+		{"```shell\ncscs ps\n```\n", true},
+		{"```shell-session\n$ cscs ps\n```\n", true},
+		{"```\na picture\n```\n", true},
+		{"```console\ncscs ps\n```\n", true},
+		{"```console\nfirst\n$ cscs ps\n```\n", true},
+		{"```text\n$ cscs ps\n```\n", true},
+		{"    cscs ps\n", true},
+	} {
+		blocks, err := parsePage("a.md", []byte(tt.page))
+		if err != nil || len(blocks) != 1 {
+			t.Fatalf("%q: %v, %v", tt.page, blocks, err)
+		}
+		if fault := blocks[0].FindFault(); (fault != "") != tt.fault {
+			t.Errorf("%q: fault %q, want one: %v", tt.page, fault, tt.fault)
 		}
 	}
 }
