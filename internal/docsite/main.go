@@ -16,22 +16,37 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
-	"strings"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/chromedp/chromedp"
 )
 
 const (
-	narrow   = 360 // a telephone's width in CSS pixels
-	wide     = 1200
-	height   = 800
-	perPage  = 2 * time.Minute // axe-core takes seconds for a long page, more beside other work
-	badPage  = "/.bad.html"
-	badProof = `<!doctype html><html><head><title>bad</title></head><body><img src="http://elsewhere.invalid/x.png"><p style="width:900px">wide</p></body></html>`
+	narrow    = 360 // a telephone's width in CSS pixels
+	wide      = 1200
+	height    = 800
+	perPage   = 2 * time.Minute // axe-core takes seconds for a long page, more beside other work
+	stopLimit = 10 * time.Second
+	front     = "/index.html"
+	badPage   = "/.bad.html"
+	badProof  = `<!doctype html><html><head><title>bad</title><style>
+[data-md-color-scheme=slate] :is(em, pre) { color: #888; background: #999 }
+</style></head><body>
+<img src="http://image.invalid/x.png"><div style="height: 9px; background: url(http://background.invalid/x.png)"></div>
+<p style="width:900px">wide</p><em id="prose">text</em><pre id="code">code</pre></body></html>`
 )
+
+// badFaults match the lines for badProof. The last is all that is found in dark colours unless the page is checked whole.
+var badFaults = []*regexp.Regexp{
+	regexp.MustCompile("image.invalid"), regexp.MustCompile("background.invalid"),
+	regexp.MustCompile("pixels wide"), regexp.MustCompile("image-alt"),
+	regexp.MustCompile("#prose.* in dark colours"), regexp.MustCompile("#code.* in dark colours"),
+}
 
 func main() {
 	axe := flag.String("axe", "", "`FILE` of axe-core, axe.min.js")
@@ -40,7 +55,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: docsite -axe FILE DIR")
 		os.Exit(2)
 	}
-	if err := run(context.Background(), os.Stdout, *axe, flag.Arg(0)); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Stdout, *axe, flag.Arg(0))
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "docsite:", err)
 		os.Exit(1)
 	}
@@ -56,8 +74,8 @@ func run(ctx context.Context, out io.Writer, axeFile, dir string) error {
 	if err != nil {
 		return err
 	}
-	if len(pages) == 0 {
-		return fmt.Errorf("%s has no page: scripts/docs build", dir)
+	if !slices.Contains(pages, front) { // the page that is checked whole in dark colours
+		return fmt.Errorf("%s has no page %s: scripts/docs build", dir, front)
 	}
 	bad, err := checkStyles(styles)
 	if err != nil {
@@ -141,51 +159,70 @@ func checkPages(ctx context.Context, axe, dir string, pages []string) (bad []str
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
+	defer func() { err = errors.Join(err, stop()) }()
 	origin := "http://" + l.Addr().String()
-	seen, err := checkPage(ctx, axe, origin, badPage)
-	if err != nil {
+	if err := proveChecks(ctx, axe, origin+badPage); err != nil {
 		return nil, err
 	}
-	for _, fault := range []string{"elsewhere.invalid", "pixels wide", "image-alt"} {
-		if !strings.Contains(strings.Join(seen, "\n"), fault) {
-			return nil, fmt.Errorf("a page with the fault %q passes: %q", fault, seen)
-		}
-	}
 	for _, page := range pages {
-		found, err := checkPage(ctx, axe, origin, page)
+		found, err := checkPage(ctx, axe, origin+page, page == front)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", page, err)
 		}
-		bad = append(bad, found...)
+		for _, f := range found {
+			bad = append(bad, page+": "+f)
+		}
 	}
 	return bad, nil
 }
 
-// startChromium starts a browser with a profile of its own that resolves no name. The caller calls stop.
-func startChromium(ctx context.Context) (_ context.Context, stop func(), err error) {
-	profile, err := os.MkdirTemp("", "docsite-")
+// proveChecks fails if a check does not find its fault in the page that has all of them.
+func proveChecks(ctx context.Context, axe, url string) error {
+	whole, err := checkPage(ctx, axe, url, true)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	ctx, cancel := chromedp.NewExecAllocator(ctx,
-		chromedp.Headless, chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.DisableGPU, chromedp.UserDataDir(profile),
+	for _, fault := range badFaults {
+		if !slices.ContainsFunc(whole, fault.MatchString) {
+			return fmt.Errorf("a page with the fault %q passes: %q", fault, whole)
+		}
+	}
+	code, err := checkPage(ctx, axe, url, false)
+	if fault := badFaults[len(badFaults)-1]; err == nil && !slices.ContainsFunc(code, fault.MatchString) {
+		err = fmt.Errorf("a page with the fault %q passes: %q", fault, code)
+	}
+	return err
+}
+
+// startChromium starts a browser that resolves no name. The caller calls stop, which removes its profile, also after
+// the end of ctx.
+func startChromium(ctx context.Context) (_ context.Context, stop func() error, err error) {
+	browser, cancel := chromedp.NewExecAllocator(context.WithoutCancel(ctx),
+		chromedp.Headless, chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.CombinedOutput(io.Discard))
-	ctx, cancelBrowser := chromedp.NewContext(ctx)
-	stop = func() {
-		_ = chromedp.Cancel(ctx)
+	browser, cancelBrowser := chromedp.NewContext(browser)
+	pages, cancelPages := context.WithCancelCause(browser)
+	unlink := context.AfterFunc(ctx, func() { cancelPages(context.Cause(ctx)) })
+	stop = func() error {
+		unlink()
+		cancelPages(nil)
+		last, done := context.WithTimeout(browser, stopLimit)
+		defer done()
+		err := chromedp.Cancel(last)
 		cancelBrowser()
 		cancel()
-		_ = os.RemoveAll(profile)
+		if err != nil {
+			return fmt.Errorf("stop Chromium: %w", err)
+		}
+		return nil
 	}
-	if err := chromedp.Do(ctx); err != nil {
-		stop()
-		return nil, nil, fmt.Errorf("start Chromium: %w", err)
+	if err := chromedp.Do(browser); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("start Chromium: %w", err), stop())
 	}
-	return ctx, stop, nil
+	return pages, stop, nil
 }
 
 // foreign is what a page loads from another host, also if that fails.
@@ -196,7 +233,7 @@ const foreign = `[...new Set([
 
 // violations are those of axe-core that keep people from reading a page, in light colours; then those of the dark ones,
 // which are the same on each page but in code. (To compute a contrast is most of the work of axe-core.)
-const violations = `(async () => {
+const violations = `(async whole => {
 	const still = document.createElement("style") // a colour that fades over has a wrong one for a moment
 	still.textContent = "* { transition: none !important }"
 	document.head.append(still)
@@ -205,16 +242,16 @@ const violations = `(async () => {
 		.map(v => v.id + " (" + v.help + "): " + v.nodes.slice(0, 3).map(n => n.target.join(" ")).join("; "))
 	const light = await serious(document, {})
 	document.body.setAttribute("data-md-color-scheme", "slate")
-	const where = location.pathname === "/index.html" ? document : document.querySelector("pre") && {include: [["pre"]]}
+	const where = whole ? document : document.querySelector("pre") && {include: [["pre"]]}
 	const dark = where ? await serious(where, {runOnly: ["color-contrast"]}) : []
 	return [...light, ...dark.map(v => v + " in dark colours")]
-})()`
+})`
 
-// checkPage returns a line for each fault of a page.
-func checkPage(ctx context.Context, axe, origin, page string) (bad []string, err error) {
+// checkPage returns a line for each fault of a page; whole: not only its code is checked in dark colours.
+func checkPage(ctx context.Context, axe, url string, whole bool) (bad []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, perPage)
 	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(narrow, height), chromedp.Navigate(origin+page)); err != nil {
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(narrow, height), chromedp.Navigate(url)); err != nil {
 		return nil, err
 	}
 	width, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.scrollingElement.scrollWidth`))
@@ -222,14 +259,14 @@ func checkPage(ctx context.Context, axe, origin, page string) (bad []string, err
 		return nil, err
 	}
 	if width > narrow {
-		bad = append(bad, fmt.Sprintf("%s: %d pixels wide on a screen of %d", page, width, narrow))
+		bad = append(bad, fmt.Sprintf("%d pixels wide on a screen of %d", width, narrow))
 	}
 	hosts, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](foreign))
 	if err != nil {
 		return nil, err
 	}
 	for _, h := range hosts {
-		bad = append(bad, page+": loads from another host: "+h)
+		bad = append(bad, "loads from another host: "+h)
 	}
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(wide, height)); err != nil {
 		return nil, err
@@ -237,12 +274,9 @@ func checkPage(ctx context.Context, axe, origin, page string) (bad []string, err
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[string](axe+"; axe.version")); err != nil {
 		return nil, err
 	}
-	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](violations, chromedp.EvalAwaitPromise))
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](fmt.Sprintf("%s(%t)", violations, whole), chromedp.EvalAwaitPromise))
 	if err != nil {
 		return nil, err
 	}
-	for _, v := range found {
-		bad = append(bad, page+": "+v)
-	}
-	return bad, nil
+	return append(bad, found...), nil
 }
