@@ -38,13 +38,18 @@ var languages = []string{"sh", "console", "text", "toml", "json", "go", "powersh
 // shellWord matches a line that somebody can paste into a shell.
 var shellWord = regexp.MustCompile(`(?m)^(\$ |(cscs|go|scripts/\w+|curl|ssh|scp|sftp|rsync|salloc|sbatch|squeue|scancel|source|export|pip|apt) )`)
 
-// FindFault returns what hides commands of a block from the test that runs them, or "".
+// dayTime matches a time that cscs prints with its date if that is not today's.
+var dayTime = regexp.MustCompile(`\b(begun|ends|until) at [0-9]+:[0-9]+`)
+
+// FindFault returns what hides commands of a block from the test that runs them, or fails that test at some hours, or "".
 func (b Block) FindFault() string {
 	switch {
 	case b.Fenced && !slices.Contains(languages, b.Lang):
 		return fmt.Sprintf("the language of a block is %q, not one of %s", b.Lang, strings.Join(languages, ", "))
 	case b.Lang == "console" && !strings.HasPrefix(b.Text, "$ "):
 		return `a block of language console does not begin with a command ("$ ")`
+	case b.Lang == "console" && b.NotRun == "" && dayTime.MatchString(b.Text):
+		return `a block of language console shows a time of day, which near midnight has a date: write "…"`
 	case !b.Fenced && shellWord.MatchString(b.Text), b.Lang == "text" && strings.HasPrefix(b.Text, "$ "):
 		return "a block with commands has no language sh or console"
 	}

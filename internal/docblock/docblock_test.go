@@ -64,7 +64,8 @@ func TestShellBlocksAreMarked(t *testing.T) {
 	}
 }
 
-// TestFindFault: another name of a shell, a console without a command first, and commands of no language are found.
+// TestFindFault: another name of a shell, a console without a command first, a time of day, and commands of no language
+// are found.
 func TestFindFault(t *testing.T) {
 	for _, tt := range []struct {
 		page  string
@@ -72,6 +73,8 @@ func TestFindFault(t *testing.T) {
 	}{
 		{"```sh\ncscs ps\n```\n", false},
 		{"```console\n$ cscs ps\nno live session\n```\n", false},
+		{"```console\n$ cscs ps\njob 1, ends …\n```\n", false},
+		{"```console\n$ cscs ps\njob 1, ends at 22:07\n```\n", true},
 		{"```json\n{}\n```\n", false},
 		{"```text\ncscs ps lists sessions\n```\n", false},
 		{"    a picture\n", false},
@@ -142,6 +145,7 @@ func TestParsePage(t *testing.T) {
 func TestFindMissing(t *testing.T) {
 	for _, tt := range []struct{ shown, real, want string }{
 		{"✓ job 1 granted: nid001001, ends at 22:07\n", "first\n✓ job 47 granted: nid001002, ends at 9:07 0.1 s\n", ""},
+		{"✓ job 1 granted: nid001001, ends …\n", "✓ job 1 granted: nid001001, ends on Tue 1 Dec 00:07 0.1 s\n", ""},
 		{"one …\n…\nthree\n", "one and a half\ntwo\nthree\n", ""},
 		{"cscs-…\n", "--job-name=cscs-abc", ""},
 		{"job 1 granted\n", "job 1 queued\n", "job 1 granted"},
