@@ -63,7 +63,7 @@ func printLicences(ctx context.Context, root string, to io.Writer) error {
 	if err != nil {
 		return err
 	}
-	goItself, err := findGo(ctx)
+	goItself, err := findGo(ctx, root)
 	if err != nil {
 		return err
 	}
@@ -91,13 +91,22 @@ func printLicences(ctx context.Context, root string, to io.Writer) error {
 }
 
 // findGo returns the Go that links cscs: its standard library and its runtime become part of it.
-func findGo(ctx context.Context) (source, error) {
+func findGo(ctx context.Context, root string) (source, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOVERSION", "GOROOT").Output()
 	if err != nil {
 		return source{}, fmt.Errorf("go env GOROOT: %w", err)
 	}
 	version, dir, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	return source{"The standard library and runtime of " + version, []string{dir}}, nil
+	return goSource(version, dir, root), nil
+}
+
+// goSource returns the Go in dir. Some distributions, such as Debian, keep its licence elsewhere. Then it is the copy in
+// the module in root, which has the same text.
+func goSource(version, dir, root string) source {
+	if _, err := os.Stat(filepath.Join(dir, "LICENSE")); err != nil {
+		dir = filepath.Join(root, "internal", "licences", "go")
+	}
+	return source{"The standard library and runtime of " + version, []string{dir}}
 }
 
 // listModules returns the modules whose code is linked into cscs on one of the systems, sorted by name. Their

@@ -27,7 +27,7 @@ func TestLicences(t *testing.T) {
 	if err := printLicences(t.Context(), root, &text); err != nil {
 		t.Fatal(err)
 	}
-	goItself, err := findGo(t.Context())
+	goItself, err := findGo(t.Context(), root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +46,26 @@ func TestLicences(t *testing.T) {
 		if !strings.Contains(text.String(), "\n  "+m.name+"\n") {
 			t.Errorf("%s is not in the list", m.name)
 		}
+	}
+}
+
+// TestGoLicence: a Go without its licence, as Debian's is, has the copy in this repository. The copy has the text of the
+// Go that runs the test.
+func TestGoLicence(t *testing.T) {
+	with, err := findGo(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := with.readDocuments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := goSource("go1.0", t.TempDir(), root).readDocuments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || !slices.Equal(got[0].ids, []string{"BSD-3-Clause"}) || !bytes.Equal(got[0].text, want[0].text) {
+		t.Errorf("not the licence of Go: %v, want %v", got, want)
 	}
 }
 
