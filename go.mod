@@ -2,6 +2,8 @@ module github.com/alps-tunnel/cscs
 
 go 1.26.0
 
+toolchain go1.26.8
+
 require (
 	al.essio.dev/pkg/shellescape v1.6.1
 	github.com/Microsoft/go-winio v0.6.4

@@ -1,11 +1,13 @@
 # shellcheck shell=bash
 # scripts/release --check: two releases of one commit, made in different directories, at different times and with
-# another umask and time zone, must have the same bytes. Then it looks at what the files have.
+# another umask, time zone and environment, must have the same bytes. Then it looks at what the files have.
 set -euo pipefail
 
-readonly checked_tag=v0.9.0
+# The commit has both, as one that was a candidate for a release.
+readonly checked_tag=v0.9.0 candidate_tag=v0.9.0-rc.1
 
-# check_release [DIR]: the first release stays in DIR/dist; without DIR nothing stays.
+# check_release [DIR]: the first release stays in DIR/dist; without DIR nothing stays. All in DIR is the check's own, so
+# one with files is refused.
 check_release() {
     local dir=${1:-}
     if [[ -z $dir ]]; then
@@ -13,18 +15,28 @@ check_release() {
         # shellcheck disable=SC2064 # the value of now
         trap "chmod -R u+w '$dir'; rm -rf '$dir'" EXIT
     fi
-    rm -rf "$dir"
+    [[ ! -e $dir || -d $dir && -z $(ls -A "$dir") ]] || fail "$dir is not empty: scripts/release --check NEW-DIRECTORY" 2
     mkdir -p "$dir"
     dir=$(realpath "$dir")
+    check_directory "$dir"
+    git ls-files -z --cached --others --exclude-standard >"$dir/files"
+    # The copies are of the check, so nothing of the caller's git counts.
+    export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
     ssh-keygen -q -t ed25519 -N '' -C 'of one check' -f "$dir/key"
     export CSCS_RELEASE_KEY=$dir/key
-    (umask 022 && make_copy "$dir/one")
-    (umask 077 && make_copy "$dir/elsewhere/two")
+    (umask 022 && make_copy "$dir/one" "$dir/files")
+    (umask 077 && make_copy "$dir/elsewhere/two" "$dir/files")
     make_gh "$dir/gh"
-    (umask 022 && cd "$dir/one" && PATH=$dir/gh:$PATH TZ=UTC scripts/release --publish)
+    (umask 022 && cd "$dir/one" && TZ=UTC CSCS_RELEASE_KEY='' scripts/release --build "$checked_tag")
+    # Where the key and the token are, nothing runs that is built.
+    (cd "$dir/one" && PATH=$dir/gh:$PATH XDG_CACHE_HOME=$dir/none scripts/release --publish "$checked_tag")
     # Files of another day. go build takes from its cache what was compiled with the same flags, which have no path.
     find "$dir/elsewhere/two" -path '*/.git' -prune -o -type f -exec touch -d '2001-02-03 04:05:06' {} +
-    (umask 077 && cd "$dir/elsewhere/two" && export TZ=Pacific/Kiritimati && git update-index -q --refresh && scripts/release)
+    (
+        umask 077 && cd "$dir/elsewhere/two" && git update-index -q --refresh
+        make_hostile "$dir/elsewhere"
+        scripts/release "$checked_tag"
+    )
     compare_releases "$dir/one/dist" "$dir/elsewhere/two/dist"
     cd "$dir/one"
     check_version
@@ -33,39 +45,68 @@ check_release() {
     check_manifests
     check_sboms
     check_signature
+    check_instructions
     check_draft "$dir/gh/told"
     check_refusals
     check_snapshot
     mv dist "$dir/dist"
     cd "$dir"
-    rm -rf one elsewhere gh key key.pub
+    rm -rf one elsewhere gh none key key.pub files
 }
 
-# make_gh DIR: a program in the place of gh, which takes down in DIR/told what it is told, word by word.
+# check_directory DIR: scripts/release --check takes no directory with files, and removes none of them.
+check_directory() {
+    local said
+    mkdir "$1/theirs"
+    touch "$1/theirs/file"
+    ! said=$(cd "$1" && "$OLDPWD/scripts/release" --check theirs 2>&1) || fail "a directory with files is taken"
+    [[ -e $1/theirs/file && $said == "release: $1/theirs is not empty: "* ]] || fail "for a directory with files it says: $said"
+    rm -r "$1/theirs"
+    say "a directory with files is refused"
+}
+
+# make_gh DIR: a program in the place of gh, which takes down in DIR/told what it is told, word by word. Go and
+# goreleaser do not work there.
 make_gh() {
+    local program
     mkdir -p "$1"
-    printf '%s\n' '#!/bin/sh' "printf '%s\\n' \"\$@\" >'$1/told'" >"$1/gh"
-    chmod +x "$1/gh"
+    printf '%s\n' '#!/bin/sh' "printf '%s\\n' \"\$@\" >'$1/told'" "cat >'$1/notes'" >"$1/gh"
+    # shellcheck disable=SC2016 # for the program
+    for program in go goreleaser cyclonedx-gomod; do printf '%s\n' '#!/bin/sh' 'echo "$0 runs beside the key" >&2' 'exit 1' >"$1/$program"; done
+    chmod +x "$1"/*
+}
+
+# make_hostile ABOVE: what a caller may have, and what must not count. ABOVE is a directory above the tree.
+make_hostile() {
+    export TZ=Pacific/Kiritimati GZIP=-1 GOARCH=386 GOFLAGS=-tags=mine GOFIPS140=latest GOAMD64=v3 GORELEASER_CURRENT_TAG=$candidate_tag
+    printf '%s\n' 'go 1.26' >"$1/go.work"
+    printf '%s\n' 'GOFLAGS=-tags=mine' 'GOARM64=v9.0' >"$1/goenv"
+    unset GOWORK
+    export GOENV=$1/goenv
 }
 
 # say WHAT: a check that has passed.
 say() { printf 'ok: %s\n' "$*"; }
 
-# make_copy DIR: this tree, with what is not committed yet, as a clone that has one commit with a tag.
+# make_copy DIR FILES: this tree, with what is not committed yet, as a clone that has one commit with two tags. FILES has
+# the names of its files.
 make_copy() {
-    rm -rf "$1"
     mkdir -p "$1"
-    git ls-files -z --cached --others --exclude-standard | xargs -0 tar -c --ignore-failed-read 2>/dev/null | tar -x --no-same-permissions --no-same-owner -C "$1"
+    xargs -0 tar -c --ignore-failed-read <"$2" 2>/dev/null | tar -x --no-same-permissions --no-same-owner -C "$1"
     (
         cd "$1"
         sed -i "s/^## \[Unreleased\]$/## [${checked_tag#v}] - 2026-01-02/" CHANGELOG.md
-        export GIT_AUTHOR_DATE='2026-01-02T03:04:05Z' GIT_COMMITTER_DATE='2026-01-02T03:04:05Z' GIT_CONFIG_GLOBAL=/dev/null
+        export GIT_AUTHOR_DATE='2026-01-02T03:04:05Z' GIT_COMMITTER_DATE='2026-01-02T03:04:05Z'
         export GIT_AUTHOR_NAME=check GIT_AUTHOR_EMAIL=check@localhost GIT_COMMITTER_NAME=check GIT_COMMITTER_EMAIL=check@localhost
         git init -q -b main
         git remote add origin https://github.com/alps-tunnel/cscs # which is named, never asked
         git add -A
+        # shellcheck disable=SC2154 # it is in scripts/release
+        git grep -zlE "$unreleased" -- '*.md' | xargs -0 -r sed -i -E "s/$unreleased/a release is there/"
+        git add -A
         git commit -q -m 'all: make a copy'
-        git tag "$checked_tag"
+        git tag "$candidate_tag"
+        git tag -a -m "$checked_tag" "$checked_tag"
     )
 }
 
@@ -121,14 +162,14 @@ check_version() {
     commit=$(git rev-parse --short=12 HEAD)
     got=$(print_version)
     [[ $got == "cscs $checked_tag (commit $commit, go"* ]] || fail "the release prints $got"
-    git tag -d "$checked_tag" >/dev/null
-    go build -buildvcs=true -o bin/clone ./cmd/cscs
+    git tag -d "$checked_tag" "$candidate_tag" >/dev/null
+    go build -trimpath -buildvcs=true -o bin/clone ./cmd/cscs
     got=$(bin/clone version)
     [[ $got == "cscs v0.0.0-20260102030405-$commit (commit $commit, go"* ]] || fail "a clone prints $got"
     git tag "$checked_tag"
     source=$(mktemp -d)
     git archive HEAD | tar -x -C "$source"
-    (cd "$source" && go build -o cscs ./cmd/cscs)
+    (cd "$source" && go build -trimpath -o cscs ./cmd/cscs)
     got=$("$source/cscs" version)
     rm -rf "$source"
     [[ $got == 'cscs devel (commit unknown, go'* ]] || fail "source without git prints $got"
@@ -203,6 +244,7 @@ check_sboms() {
         jq -e --arg want "$want" --arg version "$checked_tag" '.bomFormat == "CycloneDX" and .metadata.component.version == $version
             and any(.components[]; .name == "github.com/spf13/cobra" and .version == $want) and any(.components[]; .name == "std")' "$file" >/dev/null ||
             fail "$file does not have cscs $checked_tag, cobra $want and the standard library"
+        ! jq .metadata.tools "$file" | grep -q hash || fail "$file has the sum of a program that each machine builds"
         count=$((count + 1))
     done
     ((count == 6)) || fail "$count SBOMs, not six"
@@ -214,36 +256,78 @@ check_signature() {
     local copy
     copy=$(mktemp -d)
     cp -r dist "$copy/dist"
-    (cd "$copy" && verify_signature "$CSCS_RELEASE_KEY.pub")
+    (cd "$copy" && verify_signature "$(<"$CSCS_RELEASE_KEY.pub")")
     echo >>"$copy/dist/cscs_${checked_tag#v}_linux_amd64.deb"
-    ! (cd "$copy" && verify_signature "$CSCS_RELEASE_KEY.pub") >/dev/null 2>&1 || fail "a changed package passes"
+    ! (cd "$copy" && verify_signature "$(<"$CSCS_RELEASE_KEY.pub")") >/dev/null 2>&1 || fail "a changed package passes"
     (cd "$copy/dist" && sha256sum -- *.deb >checksums.txt)
-    ! (cd "$copy" && verify_signature "$CSCS_RELEASE_KEY.pub") >/dev/null 2>&1 || fail "changed checksums pass"
+    ! (cd "$copy" && verify_signature "$(<"$CSCS_RELEASE_KEY.pub")") >/dev/null 2>&1 || fail "changed checksums pass"
     rm -rf "$copy"
     # Users get what the documentation has them check.
     [[ $(wc -l <dist/checksums.txt) == "$(find dist -maxdepth 1 -name 'cscs_*' -type f | wc -l)" ]] || fail "dist/checksums.txt does not have every file"
     say "the signature is good, and a changed file or list of checksums is found"
 }
 
-# check_refusals: what is missing for a release is said in one line.
+# print_block WORDS: the commands of docs/install.md that have these words.
+print_block() {
+    awk -v words="$1" '/^```sh$/ { inside = 1; text = ""; next }
+        /^```$/ { if (inside && index(text, words)) printf "%s", text; inside = 0 }
+        inside { text = text $0 "\n" }' docs/install.md
+}
+
+# check_instructions: the commands of docs/install.md verify a download, and install an archive, as they are there.
+check_instructions() {
+    local home said file
+    home=$(mktemp -d)
+    cp dist/*_linux_amd64.tar.gz dist/checksums.txt* "$home"
+    printf 'cscs-release %s\n' "$(<"$CSCS_RELEASE_KEY.pub")" >"$home/signers"
+    print_block 'ssh-keygen -Y verify' >"$home/verify"
+    print_block 'tar -xzf' >"$home/install"
+    said=$(cd "$home" && bash -euo pipefail verify) || fail "docs/install.md does not verify: $said"
+    [[ $said == *'Good "file" signature for cscs-release'*'linux_amd64.tar.gz: OK'* ]] || fail "the commands of docs/install.md that verify print $said"
+    (cd "$home" && HOME=$home bash -euo pipefail install) || fail "the commands of docs/install.md that install an archive fail"
+    for file in .local/bin/cscs .local/share/man/man1/cscs-run.1 .local/share/bash-completion/completions/cscs .config/fish/completions/cscs.fish; do
+        [[ -s $home/$file ]] || fail "the commands of docs/install.md do not install ~/$file"
+    done
+    [[ -x $home/.local/bin/cscs ]] || fail "docs/install.md does not install a program"
+    rm -rf "$home"
+    say "the commands of docs/install.md verify a download and install an archive"
+}
+
+# check_refusals: what is missing for a release is said in one line. The commit has $checked_tag before and after.
 check_refusals() {
-    local said
-    ! said=$(CSCS_RELEASE_KEY='' scripts/release 2>&1) || fail "a release needs no key"
-    [[ $said == 'release: the key that signs the release is missing: '* ]] || fail "without a key it says: $said"
+    refuse 'the key that signs the release is missing: ' env CSCS_RELEASE_KEY='' scripts/release
+    git tag "$candidate_tag"
+    refuse 'this commit has several tags (v0.9.0 v0.9.0-rc.1)' scripts/release
+    refuse "dist has v0.9.0 of the commit $(git rev-parse HEAD), not v0.9.0-rc.1" scripts/release --publish "$candidate_tag"
+    git tag -d "$candidate_tag" >/dev/null
+    refuse 'this commit has not the tag v0.9.1, but v0.9.0' scripts/release --build v0.9.1
+    mv dist/metadata.json metadata.json
+    refuse 'dist has no release' scripts/release --publish
+    mv metadata.json dist
+    printf '%s\n' "${unreleased%%|*}" >>README.md
+    refuse "documents say that there is no release yet: change README.md:$(wc -l <README.md)," scripts/release --build
+    git checkout -q README.md
     git tag v0.9.1 && git tag -d "$checked_tag" >/dev/null
-    ! said=$(scripts/release 2>&1) || fail "a release needs no section of CHANGELOG.md"
-    [[ $said == 'release: CHANGELOG.md has no section "## [0.9.1]"'* ]] || fail "without a section it says: $said"
+    refuse 'CHANGELOG.md has no section "## [0.9.1]"' scripts/release
     git tag -d v0.9.1 >/dev/null
-    ! said=$(scripts/release 2>&1) || fail "a release needs no tag"
-    [[ $said == 'release: this commit has no tag '* ]] || fail "without a tag it says: $said"
+    refuse 'this commit has no tag ' scripts/release
     git tag "$checked_tag"
-    say "a release without a key, a tag or a section of the changelog is refused"
+    say "a release without a key, a clear tag, its files or documents is refused"
+}
+
+# refuse WORDS COMMAND...: it fails, and says that.
+refuse() {
+    local words=$1 said
+    shift
+    ! said=$("$@" 2>&1) || fail "$* does not fail: $words"
+    [[ $said == "release: $words"* ]] || fail "$* says: $said, not: $words"
 }
 
 # check_draft TOLD: gh was told to make a draft with every file.
 check_draft() {
     diff <(printf '%s\n' release create "$checked_tag" --draft --verify-tag --title "$checked_tag" && awk '{ print "dist/" $2 }' dist/checksums.txt && printf 'dist/checksums.txt%s\n' '' .sig) \
         <(sed '/^--notes-file$/,+1d' "$1") >&2 || fail "the draft has other files than it should (< wanted, > there)"
+    grep -q '^### Added' "${1%/*}/notes" || fail "the draft does not have the section of CHANGELOG.md"
     say "the draft on GitHub gets every file"
 }
 
