@@ -19,6 +19,7 @@ check_release() {
     mkdir -p "$dir"
     dir=$(realpath "$dir")
     check_directory "$dir"
+    prepare_build
     git ls-files -z --cached --others --exclude-standard >"$dir/files"
     # The copies are of the check, so nothing of the caller's git counts.
     export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
@@ -59,7 +60,7 @@ check_directory() {
     local said
     mkdir "$1/theirs"
     touch "$1/theirs/file"
-    ! said=$(cd "$1" && "$OLDPWD/scripts/release" --check theirs 2>&1) || fail "a directory with files is taken"
+    ! said=$(cd "$1" && timeout 60 "$OLDPWD/scripts/release" --check theirs 2>&1) || fail "a directory with files is taken"
     [[ -e $1/theirs/file && $said == "release: $1/theirs is not empty: "* ]] || fail "for a directory with files it says: $said"
     rm -r "$1/theirs"
     say "a directory with files is refused"
