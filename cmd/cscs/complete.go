@@ -36,9 +36,8 @@ func markRun(cmd *cobra.Command) {
 
 // completeCluster completes --cluster by the known clusters.
 func completeCluster(cmd *cobra.Command) {
-	var none deps
 	err := cmd.RegisterFlagCompletionFunc("cluster", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		cfg, err := none.loadSitesSilently()
+		cfg, err := new(deps).loadSitesSilently()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
@@ -50,7 +49,7 @@ func completeCluster(cmd *cobra.Command) {
 }
 
 func completeRecipes(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	cfg, err := site.LoadWith(checkSetting)
+	cfg, err := new(deps).loadSitesSilently()
 	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
@@ -72,7 +71,7 @@ func completeFlag(cmd *cobra.Command, flag string, values func(completionSource)
 		return
 	}
 	_ = cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		cfg, err := site.LoadWith(checkSetting)
+		cfg, err := new(deps).loadSitesSilently()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -96,14 +97,18 @@ func fillConfig(flags *pflag.FlagSet, settings []site.Setting) error {
 	return settleLease(flags)
 }
 
+// plainWord matches the name of an option or of a variable, and not what only stands in the place of one.
+var plainWord = regexp.MustCompile(`^(--)?[A-Za-z_][A-Za-z0-9_-]{0,40}$`)
+
 // badPreset returns the message for a bad value of a flag in a file or a variable, which origin names. It has no value
 // of a free text, which may be a secret: the log of a CI keeps what is printed.
 func badPreset(origin, flag, value string, err error) string {
 	if !isFreeText(flag) {
 		return badValue(origin, value, err)
 	}
-	if name, _, _ := strings.Cut(value, "="); flag == "env" && name != value || strings.HasPrefix(name, "--") {
-		name, _, _ = strings.Cut(name, " ")
+	name, _, _ := strings.Cut(value, "=")
+	name, _, _ = strings.Cut(name, " ")
+	if !strings.HasPrefix(origin, "CSCS_") && plainWord.MatchString(name) && (strings.HasPrefix(name, "--") || flag == "env" && name != value) {
 		origin += " " + name
 	}
 	var split *slurm.OneWordError

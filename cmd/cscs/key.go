@@ -65,7 +65,7 @@ func (o *keyOptions) addService(cmd *cobra.Command) {
 	g.addToCommand(cmd)
 	completeCluster(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("service", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		cfg, err := site.LoadWith(checkSetting)
+		cfg, err := new(deps).loadSitesSilently()
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
@@ -123,6 +123,10 @@ func (d *deps) newKeySigner(ctx context.Context, o *keyOptions, signals *interru
 			return nil, &problem.UsageError{Message: "no known service signs keys for " + cluster,
 				Hint: "name a service with --service (" + strings.Join(cfg.Signings(), ", ") + "), or as signing in [clusters." + cluster + "] of " + cfg.Path}
 		}
+	}
+	if name == "" && cfg.Ignored != nil { // the service of the cluster may be in that file, and secrets are not for another one
+		return nil, &problem.UsageError{Message: "no signing service is known while " + cfg.SitePath + " is ignored",
+			Hint: "name a service with --service (" + strings.Join(cfg.Signings(), ", ") + ")"}
 	}
 	by, err := cfg.Signing(cmp.Or(name, site.DefaultSigning))
 	if err != nil {

@@ -2,13 +2,19 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/alps-tunnel/cscs/internal/paths"
+	"github.com/alps-tunnel/cscs/internal/problem"
+	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
+	"github.com/alps-tunnel/cscs/session"
 )
 
 // siteFiles gives the test a site-wide file and a config.toml.
@@ -134,10 +140,48 @@ func TestSitePresetIgnored(t *testing.T) {
 // to another host.
 func TestSiteIgnoredAddsUp(t *testing.T) {
 	siteFiles(t, "acount = 'x'\n[clusters.alpha]\nhost = 'a.org'\n[recipes.r]\ncommand = ['x']\n", "[recipes.r]\ntime = '3h'\n[clusters.alpha]\naccount = 'x'\n")
-	for line, want := range map[string]int{"run -c daint --no-browser -- x": 0, "run -c alpha --no-browser -- x": 2, "stop --all": 0} {
+	for line, want := range map[string]int{"run -c daint --no-browser -- x": 0, "run -c alpha --no-browser -- x": 2} {
 		c := capture(t, nil, strings.Fields(line)...)
 		if c.code != want || (c.run != nil) != (line == "run -c daint --no-browser -- x") {
 			t.Errorf("%s: code %d: %s", line, c.code, c.err)
+		}
+	}
+	dir, err := paths.StateDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, cluster := range map[string]string{"aaaaaaaa": "daint", "bbbbbbbb": "alpha"} {
+		e, err := registry.Open(dir).Take(registry.Record{ID: id, Cluster: cluster, State: registry.Detached})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Leave()
+	}
+	var stopped []string
+	d := &deps{io: &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, end: func(_ context.Context, cfg session.Config, _ bool, _ func(session.Event)) error {
+		stopped = append(stopped, cfg.ID)
+		return nil
+	}}
+	if code := runCommandLine(t.Context(), []string{"stop", "aaaa"}, d); code != 0 || !slices.Equal(stopped, []string{"aaaaaaaa"}) {
+		t.Errorf("stop on daint: exit code %d; stopped %v", code, stopped)
+	}
+	if code := runCommandLine(t.Context(), []string{"stop", "bbbb"}, d); code != 2 || len(stopped) != 1 {
+		t.Errorf("stop on alpha: exit code %d; stopped %v", code, stopped)
+	}
+}
+
+// TestNoOtherServiceForSecrets: while the site-wide file is ignored, CSCS's service does not stand in for one that is
+// defined there.
+func TestNoOtherServiceForSecrets(t *testing.T) {
+	for _, config := range []string{"[clusters.mine]\nhost = 'mine.org'\nsigning = 'centre'\n", ""} {
+		siteFiles(t, "acount = 'x'\n[signing.centre]\nkind = 'sshservice'\nendpoint = 'https://a.org'\n", config)
+		d := newDeps(nil)
+		d.io = &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}
+		if s, err := d.newKeySigner(t.Context(), &keyOptions{}, nil); err == nil || problem.Of(err).Code != problem.Usage {
+			t.Errorf("%q: %+v, %v", config, s, err)
+		}
+		if _, err := d.newKeySigner(t.Context(), &keyOptions{service: "cscs"}, nil); err != nil {
+			t.Errorf("%q with --service: %v", config, err)
 		}
 	}
 }

@@ -168,8 +168,8 @@ func sshText(ctx context.Context, cfg *site.Config, files sshconfig.Files, ov si
 	return text, own, err
 }
 
-// findStalePart returns a *site.ConfigError if our part of ~/.ssh/config leads to other places than the site-wide file
-// does now: ~/.ssh/config counts before that file. It returns nil if it cannot tell.
+// findStalePart returns a *site.ConfigError if our part of ~/.ssh/config leads to other places than cscs would go without
+// it: ~/.ssh/config counts before the site-wide file. It returns nil if there is no such file, or if it cannot tell.
 func findStalePart(ctx context.Context, cfg *site.Config) error {
 	files, err := sshFiles(cfg)
 	if err != nil || !cfg.UsesSiteFile() {
@@ -185,7 +185,7 @@ func findStalePart(ctx context.Context, cfg *site.Config) error {
 	defer done()
 	if names, err := cfg.FindStaleAliases(ctx, without); err == nil && len(names) > 0 {
 		return &site.ConfigError{File: files.Part, Fix: "cscs ssh-config --install",
-			Message: cfg.SitePath + " has changed since this file was written, which counts before it: " + strings.Join(names, ", ")}
+			Message: "this file, which counts before " + cfg.SitePath + ", leads some names elsewhere than cscs does without it: " + strings.Join(names, ", ")}
 	}
 	return nil
 }

@@ -46,10 +46,10 @@ signed, so you seldom run cscs key sign yourself. Without a terminal, or with
 terminal and asks no question.
 
 cscs uses the first of these keys that has a valid certificate: that of
---identity, that of config.toml, an IdentityFile that ~/.ssh/config sets for
-the host (or, if ~/.ssh/config names no key at all, the identity of the
-site-wide file), ~/.ssh/cscs-key, an IdentityFile for every host (Host *), a key
-in the ssh agent, a key with a name that ssh tries by default
+--identity, that of config.toml, an IdentityFile that ~/.ssh/config sets for the
+host (or, if ~/.ssh/config sets no key for it, not even in Host *, the identity
+of the site-wide file), ~/.ssh/cscs-key, an IdentityFile for every host
+(Host *), a key in the ssh agent, a key with a name that ssh tries by default
 (~/.ssh/id_ed25519). It offers only this key to a host. A key of the first three
 is used even if it has no certificate.
 

@@ -45,8 +45,8 @@ func TestTopics(t *testing.T) {
 // TestTopicsSayWhatCounts: facts that were lost from a text once. TestSiteRoute and TestStateDir have the behaviour.
 func TestTopicsSayWhatCounts(t *testing.T) {
 	for fact, text := range map[string]string{
-		"or, if ~/.ssh/config names no key at all, the identity of the site-wide file": keysText,
-		"records and logs; $XDG_STATE_HOME changes it;":                                configurationText,
+		"or, if ~/.ssh/config sets no key for it, not even in Host *, the identity of the site-wide file": keysText,
+		"records and logs; $XDG_STATE_HOME changes it;":                                                   configurationText,
 	} {
 		if !strings.Contains(strings.Join(strings.Fields(text), " "), fact) {
 			t.Errorf("no text has: %s", fact)

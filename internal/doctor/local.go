@@ -51,7 +51,7 @@ func (v *diagnosis) checkFiles(context.Context) []finding {
 		}
 	}
 	found = append(found, v.checkSettings()...)
-	if v.cfg.SiteErr != nil { // cscs works without that file, which the user may be unable to change
+	if v.cfg.SiteErr != nil { // the user may be unable to change that file
 		found = append(found, warningFinding("", v.cfg.SiteErr)...)
 	}
 	if info, err := os.Stat(v.cfg.SSHDir); err == nil && runtime.GOOS != "windows" {

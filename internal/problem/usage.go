@@ -77,9 +77,11 @@ var usageRules = []rule{
 	}),
 	fixedRule[*site.ProxyCommandError]("proxy-command", Usage, `use ProxyJump in ~/.ssh/config, or give the cluster a jump = ["HOST"] in config.toml`, ""),
 	ruleFor(func(e *site.UnknownClusterError) Problem {
-		return Problem{ID: "unknown-cluster", Code: Usage, Message: e.Error(),
-			Hint: joinHints("known: "+strings.Join(e.Known, ", "),
-				"add any other with a Host block in ~/.ssh/config, or a [clusters.NAME] in config.toml")}
+		add := "add any other with a Host block in ~/.ssh/config, or a [clusters.NAME] in config.toml"
+		if e.Ignored != "" {
+			add += " that has a host"
+		}
+		return Problem{ID: "unknown-cluster", Code: Usage, Message: e.Error(), Hint: joinHints("known: "+strings.Join(e.Known, ", "), add)}
 	}),
 	ruleFor(func(e *site.UnknownRecipeError) Problem {
 		known := "there is none in " + e.File

@@ -80,12 +80,18 @@ func (c *Config) FindStaleAliases(ctx context.Context, file string) (names []str
 		if err != nil {
 			return nil, err
 		}
-		isSame := strings.EqualFold(now.hostName, a.HostName) && now.port == a.Port && now.proxyJump == a.Jump
+		isSame := strings.EqualFold(now.hostName, a.HostName) && now.port == a.Port && isSameRoute(now.proxyJump, a.Jump)
 		if !a.Own && (byHostName || byJump) && !isSame {
 			names = append(names, a.Name)
 		}
 	}
 	return names, nil
+}
+
+// isSameRoute compares two lists of jump hosts. ssh prints an address in brackets, and no "ssh://".
+func isSameRoute(a, b string) bool {
+	clean := strings.NewReplacer("[", "", "]", "", "ssh://", "")
+	return strings.EqualFold(clean.Replace(a), clean.Replace(b))
 }
 
 // resolveAlias returns the Alias of one host. signed reports that a service signs keys for it.

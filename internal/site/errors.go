@@ -34,7 +34,7 @@ type UnknownClusterError struct {
 func (e *UnknownClusterError) Error() string {
 	s := formatUnknown("cluster", e.Name, e.Nearest)
 	if e.Ignored != "" {
-		s += "; " + e.Ignored + " may define it, but is ignored"
+		s += " (" + e.Ignored + " may define it, but is ignored)"
 	}
 	return s
 }

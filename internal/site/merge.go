@@ -112,7 +112,7 @@ func (m *merger) mergeCluster(n string, fc fileCluster) {
 		m.bad(fmt.Sprintf("%q cannot be the name of a cluster", n), "clusters", n)
 	}
 	if m.from == originSite && slices.ContainsFunc(m.made, func(made Made) bool { return made.Name == n }) {
-		m.bad(n+" is inside of cscs and cannot be replaced for all users: use another name", "clusters", n)
+		m.bad(n+" is the name of a cluster inside cscs, and cannot be replaced for all users: use another name", "clusters", n)
 	}
 	m.checkPort(fc.Port, "clusters", n, "port")
 	if fc.Cluster != "" {

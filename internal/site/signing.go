@@ -129,10 +129,8 @@ func (s Signing) findProblem() (message, key string) {
 func addressProblem(address string) string {
 	u, err := url.Parse(address)
 	switch {
-	case err != nil || u.User != nil: // a password in it is not printed
-		return "what it has is not the address of a service, which has no user or password in it"
-	case u.Host == "":
-		return fmt.Sprintf("%q is not the address of a service", address)
+	case err != nil || u.Host == "" || u.User != nil: // it is not printed, as it may have a password in it
+		return "the value is not the address of a service; an address must not contain a user or password"
 	case u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return fmt.Sprintf("%q is not https, but secrets are sent there", address)
 	}

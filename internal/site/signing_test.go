@@ -72,6 +72,8 @@ func TestSigningErrors(t *testing.T) {
 		"https://a/|http://a/":                               "not https",
 		"https://b/|http://b.example.org/":                   "not https",
 		"https://a/|https://me:pw@a/":                        "not the address",
+		"https://a/|me:pw@a/":                                "not the address",
+		"https://a/|https:/me:pw@a/":                         "not the address",
 		"client_id = \"c\"|":                                 "client_id",
 		"http://localhost:8765|http://example.org:8765":      "not an http address of this machine",
 		"http://localhost:8765|http://localhost":             "with a port",

@@ -400,7 +400,7 @@ func TestSiteCannotReplaceMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !c.Makes("demo") || c.Ignored == nil || !strings.HasPrefix(c.Ignored.Error(), file+":1:2: demo is inside of cscs") {
+	if !c.Makes("demo") || c.Ignored == nil || !strings.HasPrefix(c.Ignored.Error(), file+":1:2: demo is the name of a cluster inside cscs") {
 		t.Errorf("made: %v, ignored: %v", c.Makes("demo"), c.Ignored)
 	}
 	siteHome(t, "", "[clusters.demo]\nhost='mine.org'", "")
