@@ -20,7 +20,7 @@ import (
 // it is ready, and its exit status counts, except for that of logs.
 const documentShell = `set -euo pipefail
 eval "$(ssh-agent -s)" >/dev/null
-trap 'ssh-agent -k >/dev/null' EXIT
+trap 'ssh-agent -k >/dev/null; tail --pid="$SSH_AGENT_PID" -s 0.05 -f /dev/null' EXIT # it removes its socket
 cscs() {
 	case " $* " in
 	*' --detach '* | *' --dry-run '*) command cscs "$@"; return ;;
