@@ -53,12 +53,15 @@ func findPositions(name string, data []byte) positions {
 		}
 		at := p.Shape(first.Raw).Start
 		here := Position{File: name, Line: at.Line, Column: at.Column}
-		for n := 1; n < len(key); n++ { // [a.b] is also the place of a, if nothing else is
-			if around := strings.Join(key[:n], keySep); out[around].Line == 0 {
-				out[around] = here
+		out[strings.Join(key, keySep)] = here
+		for n := 1; n <= len(key); n++ { // [a.b] is also the place of a, if nothing else is; and [A.b], which is decoded as a
+			around := strings.Join(key[:n], keySep)
+			for _, path := range []string{around, strings.ToLower(around)} {
+				if out[path].Line == 0 {
+					out[path] = here
+				}
 			}
 		}
-		out[strings.Join(key, keySep)] = here
 	}
 	return out
 }
@@ -66,8 +69,11 @@ func findPositions(name string, data []byte) positions {
 // keyPosition returns the place of the key, or of the nearest table around it.
 func (ps positions) keyPosition(file string, path ...string) Position {
 	for n := len(path); n > 0; n-- {
-		if p, ok := ps[strings.Join(path[:n], keySep)]; ok {
-			return p
+		key := strings.Join(path[:n], keySep)
+		for _, k := range []string{key, strings.ToLower(key)} {
+			if p, ok := ps[k]; ok {
+				return p
+			}
 		}
 	}
 	return Position{File: file}
