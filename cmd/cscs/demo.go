@@ -66,7 +66,7 @@ job runs there.`,
 			}
 			if !cfg.Makes(demo.Name) {
 				return &problem.UsageError{Message: "the configuration defines a cluster of the name " + demo.Name,
-					Hint: "rename it to have the one inside of cscs; its file: cscs config show --origin"}
+					Hint: "rename it to have the cluster inside cscs; its file: cscs config show --origin"}
 			}
 			if !j.json && !j.dryRun {
 				d.say(demoIntro(page))

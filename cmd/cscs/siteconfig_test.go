@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,11 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/alps-tunnel/cscs/internal/paths"
 	"github.com/alps-tunnel/cscs/internal/problem"
-	"github.com/alps-tunnel/cscs/internal/registry"
 	"github.com/alps-tunnel/cscs/internal/ui"
-	"github.com/alps-tunnel/cscs/session"
 )
 
 // siteFiles gives the test a site-wide file and a config.toml.
@@ -146,22 +142,8 @@ func TestSiteIgnoredAddsUp(t *testing.T) {
 			t.Errorf("%s: code %d: %s", line, c.code, c.err)
 		}
 	}
-	dir, err := paths.StateDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for id, cluster := range map[string]string{"aaaaaaaa": "daint", "bbbbbbbb": "alpha"} {
-		e, err := registry.Open(dir).Take(registry.Record{ID: id, Cluster: cluster, State: registry.Detached})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.Leave()
-	}
 	var stopped []string
-	d := &deps{io: &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, end: func(_ context.Context, cfg session.Config, _ bool, _ func(session.Event)) error {
-		stopped = append(stopped, cfg.ID)
-		return nil
-	}}
+	d := recordStops(t, &stopped, map[string]string{"aaaaaaaa": "daint", "bbbbbbbb": "alpha"})
 	if code := runCommandLine(t.Context(), []string{"stop", "aaaa"}, d); code != 0 || !slices.Equal(stopped, []string{"aaaaaaaa"}) {
 		t.Errorf("stop on daint: exit code %d; stopped %v", code, stopped)
 	}

@@ -107,25 +107,32 @@ func TestStopAllOfNone(t *testing.T) {
 	}
 }
 
-// TestStopKnown: one that is not known keeps none of the others from being ended, and is an error in the end.
-func TestStopKnown(t *testing.T) {
-	home(t, "")
+// recordStops leaves detached sessions, by their IDs with the cluster of each, and returns deps that add to stopped the ID
+// of each session that is ended.
+func recordStops(t *testing.T, stopped *[]string, sessions map[string]string) *deps {
+	t.Helper()
 	dir, err := paths.StateDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{"aaaaaaaa", "bbbbbbbb"} {
-		e, err := registry.Open(dir).Take(registry.Record{ID: id, Cluster: "daint", State: registry.Detached})
+	for id, cluster := range sessions {
+		e, err := registry.Open(dir).Take(registry.Record{ID: id, Cluster: cluster, State: registry.Detached})
 		if err != nil {
 			t.Fatal(err)
 		}
 		e.Leave()
 	}
-	var stopped []string
-	d := &deps{io: &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, end: func(_ context.Context, cfg session.Config, _ bool, _ func(session.Event)) error {
-		stopped = append(stopped, cfg.ID)
+	return &deps{io: &ui.IO{Out: new(bytes.Buffer), Err: new(bytes.Buffer)}, end: func(_ context.Context, cfg session.Config, _ bool, _ func(session.Event)) error {
+		*stopped = append(*stopped, cfg.ID)
 		return nil
 	}}
+}
+
+// TestStopKnown: one that is not known keeps none of the others from being ended, and is an error in the end.
+func TestStopKnown(t *testing.T) {
+	home(t, "")
+	var stopped []string
+	d := recordStops(t, &stopped, map[string]string{"aaaaaaaa": "daint", "bbbbbbbb": "daint"})
 	if code := runCommandLine(t.Context(), []string{"stop", "cccc", "aaaa"}, d); code != 2 || !slices.Equal(stopped, []string{"aaaaaaaa"}) {
 		t.Errorf("exit code %d; stopped %v", code, stopped)
 	}

@@ -35,7 +35,7 @@ func (b Block) IsShell() bool { return b.Lang == "sh" || b.Lang == "console" }
 // runs them.
 var languages = []string{"sh", "console", "text", "toml", "json", "go", "powershell"}
 
-// shellWord matches a line that somebody can paste into a shell.
+// shellWord matches a command line.
 var shellWord = regexp.MustCompile(`(?m)^(\$ |(cscs|go|scripts/\w+|curl|ssh|scp|sftp|rsync|salloc|sbatch|squeue|scancel|source|export|pip|apt) )`)
 
 // dayTime matches a time that cscs prints with its date if that is not today's.

@@ -34,7 +34,7 @@ install_accounting() {
 		die "installing accounting failed: $LAB_ROOT/accounting-$release.log"
 	rm -rf "$layer.new"/{work,root}
 	mv "$layer.new" "$layer"
-	remove_old_trees "$LAB_ROOT/$release" "$(tree_of "$release")"
+	remove_old_trees "$LAB_ROOT/$release" ! -path "$(tree_of "$release")*"
 }
 
 # accounting_conf: what slurm.conf says of it.

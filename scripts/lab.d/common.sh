@@ -82,11 +82,11 @@ load_state() {
 	. "$LAB_RUN/state"
 }
 
-# remove_old_trees DIRECTORY TREE: all in DIRECTORY but TREE that no lab is running on and that have not been used for
-# a day: a younger one is another worktree's.
+# remove_old_trees DIRECTORY TEST...: all in DIRECTORY that pass find's TESTs, that nothing is running on at this moment,
+# and that have not been used for a day: a younger one is another worktree's.
 remove_old_trees() {
 	local old
-	find "$1" -mindepth 1 -maxdepth 1 -mtime +1 ! -path "$2*" | while read -r old; do
+	find "$1" -mindepth 1 -maxdepth 1 -mtime +1 "${@:2}" | while read -r old; do
 		grep -qsE "lowerdir=([^,]*:)?$old(/files)?[:,]" /proc/[0-9]*/mountinfo || remove_tree "$old" || true
 	done
 }

@@ -42,6 +42,6 @@ install_release() {
 	remove_tree "$tree.new"
 	build_tree "$release" "$tree.new"
 	mv "$tree.new" "$tree"
-	remove_old_trees "$LAB_ROOT/$release" "$tree"
+	remove_old_trees "$LAB_ROOT/$release" ! -path "$tree*"
 	note "$release is installed in $tree"
 }

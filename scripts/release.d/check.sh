@@ -68,7 +68,7 @@ check_directory() {
     say "a directory with files is refused"
 }
 
-# make_gh DIR: a program in the place of gh, which takes down in DIR/told what it is told, word by word. Go and
+# make_gh DIR: a program in the place of gh, which writes its arguments to DIR/told, one on each line. Go and
 # goreleaser do not work there.
 make_gh() {
     local program
